@@ -1,0 +1,17 @@
+// Socket.IO as its documentation has it: one room per user, one `emit` to a list of rooms, WebSocket only, no auth.
+
+import { createServer } from 'node:http';
+import { Server } from 'socket.io';
+
+export function start({ quiet }) {
+  const server = createServer();
+  const io = new Server(server, { transports: ['websocket'], ...(quiet ? { pingInterval: 3_600_000 } : {}) });
+  io.on('connection', (socket) => socket.join(socket.handshake.auth.userId));
+
+  return {
+    server,
+    publish(userIds, event) {
+      io.to(userIds).emit('event.new', event);
+    },
+  };
+}
