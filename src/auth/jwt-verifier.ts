@@ -76,12 +76,7 @@ async function check(token: string, rules: Rules): Promise<Identity> {
   // jose applies the tolerance to `exp` too.
   if (expiresAt <= Date.now()) throw expired();
   const { jti } = claims;
-  return Object.freeze({
-    userId,
-    expiresAt,
-    ...(typeof jti === 'string' && { tokenId: jti }),
-    claims: Object.freeze(claims),
-  });
+  return { userId, expiresAt, ...(typeof jti === 'string' && { tokenId: jti }), claims };
 }
 
 async function verifiedClaims(token: string, { keys, checks }: Rules): Promise<JWTPayload> {

@@ -14,9 +14,11 @@ export interface Position {
 /** The tag of the place before a stream's first entry. */
 export const ORIGIN_TAG = '--------';
 
-const EPOCH_LENGTH = 16;
+/** Characters of an epoch. */
+export const EPOCH_LENGTH = 16;
 const OFFSET_LENGTH = 9;
-const TAG_LENGTH = 8;
+/** Characters of a tag. */
+export const TAG_LENGTH = 8;
 const VERSION = '1';
 
 /** Every cursor has this many characters. */

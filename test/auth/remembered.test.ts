@@ -20,7 +20,7 @@ describe('remembered tokens', () => {
     const remembered = new RememberedTokens({ maxAgeMs: 1_000 });
     const check = vi.fn(async () => identity());
     const first = await remembered.identify('token', check);
-    expect(await remembered.identify('token', check)).toBe(first);
+    expect(await remembered.identify('token', check)).toEqual(first);
     expect(check).toHaveBeenCalledTimes(1);
   });
 
