@@ -50,4 +50,12 @@ export class UsercastError extends Error {
 }
 
 /** Where something that the host plugged in failed: the `stage` of an `error` event. */
-export type ErrorStage = 'verify' | 'authorize' | 'publish' | 'count' | 'read' | 'subscribe' | 'listener' | 'connection';
+export type ErrorStage =
+  | 'verify'
+  | 'authorize'
+  | 'publish'
+  | 'count'
+  | 'read'
+  | 'subscribe'
+  | 'listener'
+  | 'connection';

@@ -18,7 +18,8 @@ export function wrongOption(name: string, rule: string, value: unknown): never {
 export function checkKeys(name: string, value: unknown, keys: readonly string[]): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) wrongOption(name, 'an object', value);
   for (const key of Object.keys(value)) {
-    if (!keys.includes(key)) throw new TypeError(`${name} has no option ${JSON.stringify(key)}; it takes ${keys.join(', ')}`);
+    if (!keys.includes(key))
+      throw new TypeError(`${name} has no option ${JSON.stringify(key)}; it takes ${keys.join(', ')}`);
   }
   return value as Record<string, unknown>;
 }

@@ -148,7 +148,18 @@ const UNLIMITED_AT_0: readonly (keyof LimitOptions)[] = [
   'handshakesPerSecond',
 ];
 
-const BROKER_METHODS = ['publish', 'subscribe', 'read', 'whisper', 'online', 'mark', 'forget', 'onStatus', 'close'];
+const BROKER_METHODS = [
+  'publish',
+  'subscribe',
+  'read',
+  'tops',
+  'whisper',
+  'online',
+  'mark',
+  'forget',
+  'onStatus',
+  'close',
+];
 const COUNTER_METHODS = ['increment', 'reset', 'counts', 'forget', 'close'];
 
 /**
@@ -159,27 +170,31 @@ export function resolveOptions(given: UsercastOptions): ResolvedOptions {
   checkKeys('createUsercast options', given, OPTION_NAMES);
   optionalObjectWith('verifier', given.verifier, ['verify'], 'a TokenVerifier, such as jwtVerifier(…)');
   optionalObjectWith('broker', given.broker, BROKER_METHODS, 'a Broker, such as memoryBroker()');
+  optionalObjectWith('broker.counters', given.broker?.counters, ['counts'], 'an object with a method counts');
   optionalObjectWith('counters', given.counters, COUNTER_METHODS, 'a CounterStore, such as memoryCounters()');
   if (given.broker && !given.broker.counters && !given.counters) {
-    throw new TypeError('counters must be given, since this broker keeps no counts: pass a CounterStore, such as memoryCounters()');
+    throw new TypeError(
+      'counters must be given, since this broker keeps no counts: pass a CounterStore, such as memoryCounters()',
+    );
   }
   for (const name of ['authorize', 'countable'] as const) optionalFunction(name, given[name]);
   checkAllowedOrigins(given.allowedOrigins);
   checkTrustProxy(given.trustProxy);
-  checkSchemas('events', given.events ?? {});
-  checkSchemas('notifications', given.notifications ?? {});
+  const { path = DEFAULTS.path, events = {}, notifications = {} } = given;
+  checkSchemas('events', events);
+  checkSchemas('notifications', notifications);
   return {
     verifier: given.verifier ?? null,
     broker: given.broker ?? null,
     counters: given.counters ?? null,
-    path: checkPath(given.path ?? DEFAULTS.path),
+    path: checkPath(path),
     authorize: given.authorize ?? ((identity, userId) => identity.userId === userId),
     allowedOrigins: given.allowedOrigins ?? null,
     heartbeat: numbers('heartbeat', given.heartbeat, DEFAULTS.heartbeat, []),
     limits: numbers('limits', given.limits, DEFAULTS.limits, UNLIMITED_AT_0),
     countable: given.countable ?? countsByType,
-    events: given.events ?? {},
-    notifications: given.notifications ?? {},
+    events,
+    notifications,
     trustProxy: given.trustProxy ?? false,
   };
 }
@@ -194,7 +209,7 @@ function numbers<T extends Record<string, number>>(
   defaults: Readonly<T>,
   unlimitedAt0: readonly (keyof T)[],
 ): T {
-  const values: Record<string, unknown> = checkKeys(name, given ?? {}, Object.keys(defaults));
+  const values: Record<string, unknown> = checkKeys(name, given === undefined ? {} : given, Object.keys(defaults));
   const resolved = Object.entries(defaults).map(([key, fallback]) => [
     key,
     wholeNumber(`${name}.${key}`, values[key], fallback, unlimitedAt0.includes(key) ? 0 : 1),
@@ -204,7 +219,8 @@ function numbers<T extends Record<string, number>>(
 
 function checkPath(path: unknown): string {
   const rule = 'a path with one ":id" segment and no query, such as "/box-users/:id"';
-  if (typeof path !== 'string' || !/^(?:\/[\w.~%-]+)*\/:id(?:\/[\w.~%-]+)*$/.test(path)) wrongOption('path', rule, path);
+  if (typeof path !== 'string' || !/^(?:\/[\w.~%-]+)*\/:id(?:\/[\w.~%-]+)*$/.test(path))
+    wrongOption('path', rule, path);
   return path;
 }
 
@@ -213,7 +229,8 @@ function checkAllowedOrigins(origins: unknown): void {
   const rule = `'*', a function, or a list of origins such as ["https://app.example"]`;
   if (!Array.isArray(origins)) wrongOption('allowedOrigins', rule, origins);
   for (const origin of origins) {
-    if (typeof origin !== 'string' || !/^[a-z][a-z0-9+.-]*:\/\/[^/?#\s]+$/i.test(origin)) wrongOption('allowedOrigins', rule, origin);
+    if (typeof origin !== 'string' || !/^[a-z][a-z0-9+.-]*:\/\/[^/?#\s]+$/i.test(origin))
+      wrongOption('allowedOrigins', rule, origin);
   }
 }
 

@@ -10,10 +10,8 @@ export interface Transport {
   readonly bufferedBytes: number;
   /** The bytes that carry this message on this pipe; the caller may write them to several pipes of the same kind. */
   frame(payload: string): Uint8Array;
-  /** Writes one frame at once. */
-  write(frame: Uint8Array): void;
-  /** Writes several frames, in one system call where the platform can. */
-  writeAll(frames: readonly Uint8Array[]): void;
+  /** Writes frames, joined, at once. False where the operating system did not take them all. */
+  write(frames: Uint8Array): boolean;
   /** Calls `TransportOwner.drained` once, when everything written has been taken. */
   awaitDrain(): void;
   /** Asks the peer for a sign of life. */

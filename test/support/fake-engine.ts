@@ -15,7 +15,8 @@ export function tokenFor(userId: string): string {
   return `token-of-${userId}`;
 }
 
-const verifier: TokenVerifier = {
+/** Takes the tokens of `tokenFor`. */
+export const tokenVerifier: TokenVerifier = {
   async verify(token): Promise<Identity> {
     if (!token.startsWith('token-of-')) throw new UsercastError('token_invalid', 'no such token');
     return { userId: token.slice('token-of-'.length) };
@@ -39,11 +40,13 @@ export class FakeEngine implements DoorEngine {
   live = 0;
   /** Runs within `open`, `counts` and `ack`. */
   step: () => Promise<void> | void = () => {};
+  /** Whether something waits because of `hold`. */
+  isHeld = false;
   readonly #sockets = new WebSocketServer({ noServer: true, clientTracking: false });
 
   constructor(options: FakeOptions = {}) {
     this.options = {
-      verifier,
+      verifier: tokenVerifier,
       broker: null,
       counters: null,
       path: '/box-users/:id',
@@ -78,6 +81,19 @@ export class FakeEngine implements DoorEngine {
         deadlineMs: limits.deadlineMs,
         onError: (stage, cause) => this.failed(stage, cause),
       });
+  }
+
+  /** Lets `open`, `counts` and `ack` wait until the returned function is called. */
+  hold(): () => void {
+    let release = () => {};
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    this.step = () => {
+      this.isHeld = true;
+      return released;
+    };
+    return release;
   }
 
   async open(opening: { userId: string; address: string }): Promise<TransportOwner> {

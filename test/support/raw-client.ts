@@ -8,6 +8,20 @@ import { connect as connectTls } from 'node:tls';
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 const POLL_MS = 5;
 
+const PSK = Buffer.from('a key that both ends know');
+const PSK_SUITE = { ciphers: 'PSK-AES128-GCM-SHA256', maxVersion: 'TLSv1.2' } as const;
+
+/** For `https.createServer`: a shared key in place of a certificate, which would end one day. */
+export const TLS_SERVER_OPTIONS = { ...PSK_SUITE, pskCallback: () => PSK };
+
+/** For any TLS client of such a server. */
+export const TLS_CLIENT_OPTIONS = {
+  ...PSK_SUITE,
+  pskCallback: () => ({ psk: PSK, identity: 'test' }),
+  // There is no certificate to reject.
+  rejectUnauthorized: false,
+};
+
 /** Starts the server on a free port of 127.0.0.1. */
 export async function listen(server: Server): Promise<number> {
   server.listen(0, '127.0.0.1');
@@ -56,10 +70,11 @@ export class RawClient {
   readonly closed: Promise<void>;
   #received = Buffer.alloc(0);
 
-  constructor(port: number, { tls = false }: { readonly tls?: boolean } = {}) {
+  /** `stays`: does not close when the server does. */
+  constructor(port: number, { tls = false, stays = false }: { readonly tls?: boolean; readonly stays?: boolean } = {}) {
     this.socket = tls
-      ? connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false })
-      : connectTcp({ port, host: '127.0.0.1' });
+      ? connectTls({ port, host: '127.0.0.1', ...TLS_CLIENT_OPTIONS })
+      : connectTcp({ port, host: '127.0.0.1', allowHalfOpen: stays });
     this.socket.on('error', () => {});
     this.socket.on('data', (chunk: Buffer) => {
       this.#received = Buffer.concat([this.#received, chunk]);
@@ -112,7 +127,10 @@ export interface UpgradeParts {
 }
 
 /** The text of an upgrade request that is right, but for what `parts` changes. */
-export function upgradeText(target: string, { method = 'GET', version = '1.1', headers = {} }: UpgradeParts = {}): string {
+export function upgradeText(
+  target: string,
+  { method = 'GET', version = '1.1', headers = {} }: UpgradeParts = {},
+): string {
   const all: Record<string, string | undefined> = {
     Host: 'localhost',
     Connection: 'Upgrade',

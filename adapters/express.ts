@@ -1,0 +1,26 @@
+// Express 4 and 5: serves the HTTP endpoints of a usercast from its middleware chain, and hands the usercast to routes.
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Usercast } from '../src/index.ts';
+
+/** What the middleware needs of a usercast. */
+export type RequestServer = Pick<Usercast, 'handleRequest'>;
+
+/** A middleware for `app.use`, of Express 4, Express 5 and everything else that speaks `(req, res, next)`. */
+export type ExpressMiddleware = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void;
+
+/**
+ * Serves `counts` and `ack` and sets `req.usercast` for the routes after it. `path` is absolute on the server, so it may
+ * be mounted anywhere, before or after `attach`, before or after body parsers.
+ *
+ * TypeScript learns of `req.usercast` from this, once in the host's code:
+ * ```ts
+ * declare global { namespace Express { interface Request { usercast: Usercast } } }
+ * ```
+ */
+export function expressMiddleware(usercast: RequestServer): ExpressMiddleware {
+  return function serveUsercast(req, res, next) {
+    (req as IncomingMessage & { usercast?: RequestServer }).usercast = usercast;
+    if (!usercast.handleRequest(req, res)) next();
+  };
+}

@@ -1,0 +1,196 @@
+// One person: the header with the state of their connection, their boxes, a conversation and the frames.
+
+import { BoxList } from './box-list.js';
+import { unseal } from './content.js';
+import { Conversation } from './conversation.js';
+import { avatar, h, icon } from './dom.js';
+import { FramesPanel } from './frames-panel.js';
+import { toast } from './toast.js';
+
+export class Pane {
+  #client;
+  #list;
+  #conversation;
+  #frames;
+  #started = false;
+  #status = h('span', { class: 'status' });
+  #connection = h('button', { type: 'button', class: 'button' });
+  #framesToggle = h(
+    'button',
+    { type: 'button', class: 'button', title: 'Show or hide the frames' },
+    icon('frames'),
+    h('span', { class: 'wide' }, 'Frames'),
+  );
+  #notice = h('p', { class: 'notice', hidden: true });
+  #spoken = h('div', { class: 'visually-hidden', 'aria-live': 'polite' });
+  #countdown;
+
+  constructor(client) {
+    const { person } = client;
+    this.#client = client;
+    this.#frames = new FramesPanel(person);
+    this.#list = new BoxList(client, {
+      select: (boxId) => this.select(boxId),
+      join: (boxId) => this.#try(() => this.#enter('POST', `/api/boxes/${boxId}/members`)),
+      create: (box) => this.#try(() => this.#enter('POST', '/api/boxes', box)),
+    });
+    this.#conversation = new Conversation(client, this.#boxActions());
+    const tab = h(
+      'a',
+      { class: 'button', href: `?person=${person.id}`, target: '_blank', title: `Open ${first(person)} in a new tab` },
+      icon('tab'),
+      h('span', { class: 'visually-hidden' }, `Open ${first(person)} in a new tab`),
+    );
+    this.element = h(
+      'section',
+      {
+        class: 'pane',
+        id: `pane-${person.id}`,
+        data: { person: person.id, view: 'list' },
+        'aria-label': person.display_name,
+      },
+      h(
+        'header',
+        { class: 'pane-head' },
+        avatar(person),
+        h('div', { class: 'pane-name' }, h('h2', {}, person.display_name), this.#status),
+        h('div', { class: 'pane-actions' }, this.#framesToggle, tab, this.#connection),
+      ),
+      h('div', { class: 'pane-body' }, this.#list.element, this.#conversation.element, this.#notice),
+      this.#frames.element,
+      this.#spoken,
+    );
+    this.#showFrames(matchMedia('(min-width: 760px) and (min-height: 640px)').matches);
+    this.#framesToggle.addEventListener('click', () => this.#showFrames(this.#frames.element.hidden));
+    this.#connection.addEventListener('click', () => {
+      if (client.connection.state === 'live' || client.connection.state === 'connecting') client.connection.cut();
+      else client.connection.open();
+    });
+    this.#follow();
+  }
+
+  select(boxId, { focus = true } = {}) {
+    this.#conversation.show(boxId);
+    this.element.dataset.view = 'box';
+    this.#update();
+    if (focus) this.#conversation.focus();
+  }
+
+  /** What is on screen counts as read. */
+  markRead() {
+    const { boxId, element } = this.#conversation;
+    const visible = document.visibilityState === 'visible' && element.getClientRects().length > 0;
+    if (boxId !== null && visible) this.#client.markRead(boxId);
+  }
+
+  #follow() {
+    const client = this.#client;
+    client.addEventListener('change', () => this.#update());
+    client.addEventListener('state', () => this.#showState());
+    client.addEventListener('frame', ({ detail }) => this.#frames.add(detail));
+    client.addEventListener('fail', ({ detail }) => toast(detail.message, { kind: 'error' }));
+    client.addEventListener('event', ({ detail }) => this.#tellEvent(detail));
+    client.addEventListener('boxdelete', ({ detail: { box, by } }) => {
+      const who = box?.members.find((member) => member.id === by);
+      if (box && by !== client.person.id) this.#toast(`${first(who)} deleted “${box.title}”.`);
+    });
+    document.addEventListener('visibilitychange', () => this.markRead());
+    this.#showState();
+    this.#update();
+  }
+
+  #update() {
+    if (!this.#started && this.#client.loaded) this.#begin();
+    this.#conversation.update();
+    this.#list.update(this.#conversation.boxId);
+    this.markRead();
+  }
+
+  /** Opens a box of this person's own to begin with, where there is room for it beside the list. */
+  #begin() {
+    this.#started = true;
+    const { boxes, person } = this.#client;
+    const own = boxes.find((box) => box.creator_id === person.id) ?? boxes[0];
+    if (own && this.#conversation.element.getClientRects().length > 0) this.#conversation.show(own.id);
+  }
+
+  #boxActions() {
+    const change = (method, path, body) => this.#try(() => this.#client.call(method, path, body));
+    const message = (boxId, id) => `/api/boxes/${boxId}/messages/${id}`;
+    const member = (boxId, id) => `/api/boxes/${boxId}/members/${id}`;
+    return {
+      back: () => {
+        this.element.dataset.view = 'list';
+      },
+      write: (boxId, content) => change('POST', `/api/boxes/${boxId}/messages`, { content }),
+      edit: (boxId, id, content) => change('PUT', message(boxId, id), { content }),
+      remove: (boxId, id) => change('DELETE', message(boxId, id)),
+      setAccess: (boxId, value) => change('PUT', `/api/boxes/${boxId}/access`, { value }),
+      kick: (boxId, memberId) => change('DELETE', member(boxId, memberId)),
+      leave: (boxId) => change('DELETE', member(boxId, this.#client.person.id)),
+      deleteBox: (boxId) => change('DELETE', `/api/boxes/${boxId}`),
+    };
+  }
+
+  async #enter(method, path, body) {
+    const box = await this.#client.call(method, path, body);
+    await this.#client.load();
+    this.select(box.id);
+  }
+
+  async #try(action) {
+    try {
+      await action();
+      return true;
+    } catch (error) {
+      toast(error.message, { kind: 'error' });
+      return false;
+    }
+  }
+
+  #tellEvent(event) {
+    const { person } = this.#client;
+    const title = this.#client.box(event.box_id)?.title;
+    if (event.type === 'msg.text' && event.sender.id !== person.id) {
+      this.#spoken.textContent = `${event.sender.display_name} in ${title}: ${unseal(event.content)}`;
+    }
+    if (event.type === 'member.kick' && event.sender.id === person.id) {
+      this.#toast(`${first(event.content.kicker)} removed you from “${title}”.`);
+    }
+  }
+
+  #toast(text) {
+    toast(`${first(this.#client.person)}: ${text}`);
+  }
+
+  #showFrames(shown) {
+    this.#frames.element.hidden = !shown;
+    this.#framesToggle.setAttribute('aria-pressed', String(shown));
+  }
+
+  #showState() {
+    const { state, retryAt } = this.#client.connection;
+    clearInterval(this.#countdown);
+    if (state === 'waiting') this.#countdown = setInterval(() => this.#showState(), 500);
+    const seconds = Math.max(1, Math.ceil((retryAt - Date.now()) / 1_000));
+    const text = {
+      connecting: 'Connecting',
+      live: 'Live',
+      waiting: `Reconnecting in ${seconds} s`,
+      cut: 'Cut off',
+      refused: 'Refused by the server',
+    }[state];
+    if (this.element.dataset.state !== state) this.#spoken.textContent = `${this.#client.person.display_name}: ${text}`;
+    this.element.dataset.state = state;
+    if (this.#status.textContent !== text) this.#status.textContent = text;
+    const up = state === 'live' || state === 'connecting';
+    const label = up ? 'Cut' : 'Reconnect';
+    if (this.#connection.textContent !== label) this.#connection.replaceChildren(icon('cut'), label);
+    this.#connection.title = up ? 'Cut the connection' : 'Connect again now';
+    this.#connection.classList.toggle('primary', !up);
+    this.#notice.hidden = state !== 'cut' && state !== 'waiting' && state !== 'refused';
+    this.#notice.textContent = 'Offline. What you miss is loaded when you are back.';
+  }
+}
+
+const first = (person) => person?.display_name.split(' ')[0] ?? 'Someone';

@@ -1,0 +1,25 @@
+// The CounterStore contract: unread counts beside a broker that keeps none, or instead of its own. The publisher calls it
+// after the append, so every call names the position that it is about.
+
+import type { Position } from '../protocol/cursor.ts';
+
+/** One recipient of a message that counts. */
+export interface Counted {
+  readonly userId: string;
+  readonly boxId: string;
+  /** The message's id: counted once per (user, id) within the store's window. */
+  readonly id: string;
+  readonly position: Position;
+}
+
+export interface CounterStore {
+  /** Adds 1 for each; those counted before are left alone. */
+  increment(counted: readonly Counted[]): Promise<void>;
+  /** Takes away what was counted up to this position; what was counted after it stays. */
+  reset(userId: string, boxId: string, upTo: Position): Promise<void>;
+  /** The user's boxes with a count above 0. */
+  counts(userId: string): Promise<Record<string, number>>;
+  /** Erases the user's counts. */
+  forget(userId: string): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,147 @@
+// The WebSocket transport: `ws` does the handshake, the parsing and its own control frames; messages are framed here,
+// once for all sockets, and written straight to the socket.
+
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type Server, WebSocket, WebSocketServer } from 'ws';
+import type { Transport, TransportOwner } from './transport.ts';
+
+const CLOSE_MS = 2_000;
+
+/** A `ws` socket that knows whose it is, so that its listeners are functions shared by all. */
+class OwnedWebSocket extends WebSocket {
+  owner: TransportOwner | null = null;
+}
+
+/** An unmasked, final text frame. @see RFC 6455 section 5.2 */
+function textFrame(payload: string): Buffer {
+  const length = Buffer.byteLength(payload);
+  const headerLength = length < 126 ? 2 : length < 65_536 ? 4 : 10;
+  const frame = Buffer.allocUnsafeSlow(headerLength + length);
+  frame[0] = 0x81;
+  if (headerLength === 2) frame[1] = length;
+  else if (headerLength === 4) {
+    frame[1] = 126;
+    frame.writeUInt16BE(length, 2);
+  } else {
+    frame[1] = 127;
+    frame.writeBigUInt64BE(BigInt(length), 2);
+  }
+  frame.write(payload, headerLength);
+  return frame;
+}
+
+/** An empty, final ping frame. @see RFC 6455 section 5.5.2 */
+const PING = Buffer.from([0x89, 0x00]);
+
+const NOTHING = Buffer.alloc(0);
+
+/** One message goes to many sockets, one after the other: the last frame is the next one's as well. */
+let lastPayload = '';
+let lastFrame = textFrame('');
+
+class WebSocketTransport implements Transport {
+  readonly kind = 'websocket';
+  readonly #ws: OwnedWebSocket;
+  readonly #socket: Duplex;
+
+  constructor(ws: OwnedWebSocket, socket: Duplex) {
+    this.#ws = ws;
+    this.#socket = socket;
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  frame(payload: string): Uint8Array {
+    if (payload !== lastPayload) {
+      lastFrame = textFrame(payload);
+      lastPayload = payload;
+    }
+    return lastFrame;
+  }
+
+  write(frames: Uint8Array): boolean {
+    return this.#ws.readyState !== WebSocket.OPEN || this.#socket.write(frames);
+  }
+
+  awaitDrain(): void {
+    // `drain` comes only after a write that went over the socket's own mark; the call back of a write comes after each.
+    this.#socket.write(NOTHING, () => this.#ws.owner?.drained());
+  }
+
+  ping(): void {
+    this.write(PING);
+  }
+
+  close(code: number, reason: string): void {
+    this.#ws.close(code, reason);
+  }
+
+  terminate(): void {
+    this.#ws.terminate();
+  }
+}
+
+function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
+  const { owner } = this as OwnedWebSocket;
+  if (isBinary) owner?.receiveBinary();
+  else owner?.receive(data.toString());
+}
+
+function onLifeSign(this: WebSocket): void {
+  (this as OwnedWebSocket).owner?.alive();
+}
+
+function onClose(this: WebSocket, code: number, reason: Buffer): void {
+  const socket = this as OwnedWebSocket;
+  socket.owner?.closed(code, reason.toString());
+  socket.owner = null;
+}
+
+/** `ws` closes with the right code after each error; `close` follows. */
+function onError(): void {}
+
+/** Completes WebSocket handshakes; one for each usercast. */
+export class WebSocketAcceptor {
+  readonly #server: Server<typeof OwnedWebSocket>;
+  #protocol: string | undefined;
+
+  /** `maxMessageBytes`: a longer message from a client closes with 1009. */
+  constructor({ maxMessageBytes }: { readonly maxMessageBytes: number }) {
+    const options = {
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: maxMessageBytes,
+      closeTimeout: CLOSE_MS,
+      handleProtocols: () => this.#protocol ?? false,
+      WebSocket: OwnedWebSocket,
+    };
+    this.#server = new WebSocketServer(options);
+  }
+
+  /** Answers 101, selects `protocol` where there is one, and starts the owner on the open pipe; all before it returns. */
+  accept(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    owner: TransportOwner,
+    protocol: string | undefined,
+  ): void {
+    let opened = false;
+    this.#protocol = protocol;
+    this.#server.handleUpgrade(request, socket, head, (ws) => {
+      opened = true;
+      ws.owner = owner;
+      ws.on('message', onMessage);
+      ws.on('ping', onLifeSign);
+      ws.on('pong', onLifeSign);
+      ws.on('close', onClose);
+      ws.on('error', onError);
+      owner.start(new WebSocketTransport(ws, socket));
+    });
+    if (!opened) owner.closed(1006, '');
+  }
+}

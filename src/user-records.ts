@@ -1,0 +1,93 @@
+// What is known of users beside their messages: counts, cursor, presence; and what erases or disconnects them. Each call
+// to the broker or the counter store has a deadline, and its failure is told twice: to the caller and as an event.
+
+import type { Broker, DisconnectTarget } from './broker/broker.ts';
+import type { CounterStore } from './counter/counter-store.ts';
+import { type ErrorStage, UsercastError } from './errors.ts';
+import { encodeCursor } from './protocol/cursor.ts';
+import { checkId, checkUserId } from './protocol/messages.ts';
+import { withDeadline } from './timers.ts';
+
+export interface DisconnectOptions {
+  /** Ends this session alone. Default: all of the user's sessions. */
+  readonly sessionId?: string;
+  /** The close reason that clients see: at most 123 bytes. Default `disconnected by the host`. */
+  readonly reason?: string;
+}
+
+export interface UserRecordsParts {
+  readonly broker: Broker;
+  /** null: the broker's own counts. */
+  readonly counters: CounterStore | null;
+  readonly deadlineMs: number;
+  readonly onError: (stage: ErrorStage, cause: unknown) => void;
+}
+
+/** A close frame holds a reason of at most so many bytes. @see RFC 6455 section 5.5 */
+const MAX_REASON_BYTES = 123;
+
+export class UserRecords {
+  readonly #parts: UserRecordsParts;
+
+  constructor(parts: UserRecordsParts) {
+    this.#parts = parts;
+  }
+
+  async counts(userId: string): Promise<Record<string, number>> {
+    checkUserId(userId);
+    const { counters, broker } = this.#parts;
+    return this.#ask('count', (counters ?? broker.counters!).counts(userId));
+  }
+
+  /** The counts, and the cursor that they are as of. */
+  async countsAndCursor(userId: string): Promise<{ counts: Record<string, number>; cursor: string }> {
+    const { broker, counters } = this.#parts;
+    const { top, counts } = await this.#ask('read', broker.read(userId, null, 0));
+    return { counts: counters || !counts ? await this.counts(userId) : { ...counts }, cursor: encodeCursor(top) };
+  }
+
+  async cursor(userId: string): Promise<string> {
+    checkUserId(userId);
+    const { top } = await this.#ask('read', this.#parts.broker.read(userId, null, 0));
+    return encodeCursor(top);
+  }
+
+  async online(userIds: readonly string[]): Promise<Set<string>> {
+    return this.#ask('read', this.#parts.broker.online(userIds));
+  }
+
+  async forget(userId: string): Promise<void> {
+    checkUserId(userId);
+    const { broker, counters } = this.#parts;
+    await this.#ask('publish', broker.forget(userId));
+    if (counters) await this.#ask('count', counters.forget(userId));
+  }
+
+  async disconnect(userId: string, options: DisconnectOptions): Promise<void> {
+    checkUserId(userId);
+    await this.#ask('publish', this.#parts.broker.mark(userId, checkDisconnect(options)));
+  }
+
+  async #ask<T>(stage: ErrorStage, work: Promise<T>): Promise<T> {
+    const { deadlineMs, onError } = this.#parts;
+    try {
+      return await withDeadline(work, deadlineMs, stage === 'count' ? 'the counter store' : 'the broker');
+    } catch (cause) {
+      onError(stage, cause);
+      if (cause instanceof UsercastError) throw cause;
+      throw new UsercastError('broker_unavailable', 'the broker or the counter store failed', { cause });
+    }
+  }
+}
+
+function checkDisconnect({ sessionId, reason, ...others }: DisconnectOptions): DisconnectTarget {
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) {
+    throw new TypeError(`disconnect has no option ${JSON.stringify(unknown)}; it takes sessionId, reason`);
+  }
+  if (sessionId !== undefined) checkId(sessionId, 'sessionId');
+  if (reason !== undefined && (typeof reason !== 'string' || Buffer.byteLength(reason) > MAX_REASON_BYTES)) {
+    throw new UsercastError('invalid_message', `reason: must be a string of at most ${MAX_REASON_BYTES} bytes`);
+  }
+  return { ...(sessionId === undefined ? {} : { sessionId }), ...(reason === undefined ? {} : { reason }) };
+}
