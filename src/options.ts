@@ -35,6 +35,7 @@ export type TrustProxy = false | number | readonly string[];
 /** Does this event add 1 to the unread count of this recipient? Not asked for the sender and for muted users. */
 export type Countable = (event: BoxEventBase, userId: string) => boolean;
 
+/** When the server asks clients for a sign of life. */
 export interface HeartbeatOptions {
   /** Milliseconds between WebSocket pings; a peer without a life sign by the next one is ended. Default 60 000. */
   readonly intervalMs?: number;
@@ -42,6 +43,7 @@ export interface HeartbeatOptions {
   readonly pingMs?: number;
 }
 
+/** What clients may do, what may wait for them, and how long anything may take. */
 export interface LimitOptions {
   /** Bytes of one message from a client; more closes with 1009, or 413. Default 8 192. */
   readonly maxMessageBytes?: number;
@@ -65,6 +67,7 @@ export interface LimitOptions {
   readonly deadlineMs?: number;
 }
 
+/** What `createUsercast` takes. */
 export interface UsercastOptions<H extends HostTypes = HostTypes> {
   /** Checks access tokens. Needed to attach or to serve, not to publish. */
   readonly verifier?: TokenVerifier;
@@ -78,7 +81,9 @@ export interface UsercastOptions<H extends HostTypes = HostTypes> {
   readonly authorize?: Authorize;
   /** Default: the request's own host. Requests without an `Origin` header do not come from a page and pass. */
   readonly allowedOrigins?: AllowedOrigins;
+  /** When the server asks clients for a sign of life. */
   readonly heartbeat?: HeartbeatOptions;
+  /** Bounds on clients, messages and waiting. */
   readonly limits?: LimitOptions;
   /** Default: every type but `msg.delete` and `msg.edit` counts. */
   readonly countable?: Countable;

@@ -17,11 +17,13 @@ import { withDeadline } from './timers.ts';
 /** Recipients of a message: one user id or several; the same id twice counts once. */
 export type UserIds = string | Iterable<string>;
 
+/** What `publishEvent` takes beside the event. */
 export interface PublishEventOptions {
   /** Users that get the event without it counting as unread for them. */
   readonly muted?: UserIds;
 }
 
+/** What `notify` takes beside the message. */
 export interface NotifyOptions {
   /** Makes calling again safe: within the deduplication window a key is delivered once per recipient. */
   readonly idempotencyKey?: string;

@@ -8,6 +8,7 @@ import { encodeCursor } from './protocol/cursor.ts';
 import { checkId, checkUserId } from './protocol/messages.ts';
 import { withDeadline } from './timers.ts';
 
+/** What `disconnect` takes. */
 export interface DisconnectOptions {
   /** Ends this session alone. Default: all of the user's sessions. */
   readonly sessionId?: string;

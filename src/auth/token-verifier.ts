@@ -31,6 +31,7 @@ export interface VerifyContext {
   readonly signal: AbortSignal;
 }
 
+/** Checks access tokens: `jwtVerifier`, or the host's own. */
 export interface TokenVerifier {
   /**
    * Resolves to who the token stands for. Throwing refuses the token (401, close code 4401); a `UsercastError` with the

@@ -23,6 +23,7 @@ export interface Delivery {
   readonly userIds: readonly string[];
 }
 
+/** What `publish` is given: one message in all its forms. */
 export interface BrokerMessage {
   /** Deduplicates per recipient within the broker's window; without it, nothing is remembered. */
   readonly id?: string;
@@ -31,6 +32,7 @@ export interface BrokerMessage {
   readonly deliveries: readonly Delivery[];
 }
 
+/** What `publish` resolves with. */
 export interface PublishResult {
   /** One for each recipient, in the order of the deliveries: where the message stands, or why it does not. */
   readonly appended: readonly (Position | Error)[];

@@ -10,7 +10,9 @@ export interface HistoryOptions {
   readonly ageMs?: number;
 }
 
+/** What `memoryBroker` takes. */
 export interface MemoryBrokerOptions {
+  /** What is kept for clients that come back. Default 100 messages, 5 minutes. */
   readonly history?: HistoryOptions;
   /** Milliseconds in which a message id is delivered and counted once per recipient. Default 300 000. */
   readonly deduplicationMs?: number;

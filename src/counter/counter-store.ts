@@ -12,6 +12,7 @@ export interface Counted {
   readonly position: Position;
 }
 
+/** Keeps unread counts. Every method may reject; callers put a deadline on each call. */
 export interface CounterStore {
   /** Adds 1 for each; those counted before are left alone. */
   increment(counted: readonly Counted[]): Promise<void>;

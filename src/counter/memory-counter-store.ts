@@ -5,6 +5,7 @@ import type { Position } from '../protocol/cursor.ts';
 import { monotonicMs } from '../timers.ts';
 import type { Counted, CounterStore } from './counter-store.ts';
 
+/** What `memoryCounters` takes. */
 export interface MemoryCounterOptions {
   /** Milliseconds in which a message id is counted once per user; longer than the broker's window. Default 600 000. */
   readonly rememberMs?: number;

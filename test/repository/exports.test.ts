@@ -26,7 +26,9 @@ function findDeclaration(path: string, name: string): { path: string; documented
 
 /** The members of the options that a caller writes, each with whether a docstring stands before it. */
 function optionMembers(path: string): { member: string; documented: boolean }[] {
-  return [...read(path).matchAll(/^export interface (\w+Options)\b[\s\S]*?\n\}/gm)].flatMap(([body, name]) =>
+  const interfaces = [...read(path).matchAll(/^export interface (\w+Options)\b[\s\S]*?\n\}/gm)];
+  const called = interfaces.filter(([, name]) => publicNames.some((entry) => entry.name === name));
+  return called.flatMap(([body, name]) =>
     [...body.matchAll(/(\*\/\n)?^ {2}(?:readonly )?(\w+)\??:/gm)].map((member) => ({
       member: `${path} ${name}.${member[2]}`,
       documented: member[1] !== undefined,
