@@ -3,14 +3,22 @@
 /** @see RFC 6455 section 5.2 */
 export const OPCODE = { text: 1, close: 8, ping: 9, pong: 10 };
 
+/** What Chromium sends with each handshake, in its order; the same to every competitor. */
 export function upgradeRequest({ path, host, token }) {
   return [
     `GET ${path} HTTP/1.1`,
     `Host: ${host}`,
-    'Upgrade: websocket',
     'Connection: Upgrade',
+    'Pragma: no-cache',
+    'Cache-Control: no-cache',
+    'User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36',
+    'Upgrade: websocket',
+    `Origin: http://${host}`,
     'Sec-WebSocket-Version: 13',
+    'Accept-Encoding: gzip, deflate, br, zstd',
+    'Accept-Language: en-GB,en;q=0.9,fr;q=0.8',
     'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+    'Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits',
     ...(token ? [`Authorization: Bearer ${token}`] : []),
     '\r\n',
   ].join('\r\n');

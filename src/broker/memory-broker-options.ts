@@ -16,9 +16,9 @@ export interface MemoryBrokerOptions {
   readonly history?: HistoryOptions;
   /** Milliseconds in which a message id is delivered and counted once per recipient. Default 300 000. */
   readonly deduplicationMs?: number;
-  /** Users with a stream or a count. The one unused for longest goes, with its counts; connected users stay. Default 250 000. */
+  /** Users with a stream or a count. One not used lately goes, with its counts; connected users stay. Default 250 000. */
   readonly maxUsers?: number;
-  /** Estimated bytes of all streams, counts and deduplication records: over it, histories go, then publishing is refused. Default 268 435 456. */
+  /** Estimated bytes of all streams, counts and deduplication records: over it, histories go, then all but acks is refused. Default 268 435 456. */
   readonly maxBytes?: number;
 }
 
