@@ -21,19 +21,13 @@ import {
   uniqueUserIds,
 } from './publisher.ts';
 import { noSessions, type SessionEvents } from './session/context.ts';
-import { Hub } from './session/hub.ts';
+import { type DrainOptions, drainMs, Hub } from './session/hub.ts';
 import { Turns } from './session/send-queue.ts';
 import { Wheel } from './timers.ts';
 import { WebSocketAcceptor } from './transports/websocket.ts';
 import { type DisconnectOptions, UserRecords } from './user-records.ts';
 
-/** What `drain` takes. */
-export interface DrainOptions {
-  /** Milliseconds after which sessions that have not closed are cut. Default 10 000. */
-  readonly withinMs?: number;
-}
-
-const DRAIN_MS = 10_000;
+export type { DrainOptions } from './session/hub.ts';
 
 type Listener<K extends keyof UsercastEvents> = (event: UsercastEvents[K]) => void;
 
@@ -227,10 +221,8 @@ export class Usercast<H extends HostTypes = HostTypes> {
    * Ordered end: refuses new clients, asks open ones to reconnect elsewhere (1012, spread out), waits for publishing
    * that is under way, then closes. The first call sets the time; others wait with it, and `close` cuts it short.
    */
-  async drain({ withinMs = DRAIN_MS }: DrainOptions = {}): Promise<void> {
-    if (typeof withinMs !== 'number' || !(withinMs >= 0)) {
-      throw new TypeError(`withinMs must be a number of at least 0, got ${String(withinMs)}`);
-    }
+  async drain(options: DrainOptions = {}): Promise<void> {
+    const withinMs = drainMs(options);
     this.#draining ??= this.#hub
       .drain(withinMs)
       .then(() => this.#publisher.idle())

@@ -18,6 +18,11 @@ export class Hold {
     return this.#held;
   }
 
+  /** Nothing arrived that has to be looked at. */
+  get isEmpty(): boolean {
+    return this.#held.length === 0 && !this.overflowed;
+  }
+
   add(publication: Publication): void {
     const { length } = publication.payload;
     const isFull = this.#held.length >= MAX_PUBLICATIONS || this.#length + length > MAX_LENGTH;

@@ -194,9 +194,7 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
 
   #readOn(): Promise<void> {
     if (this.#state !== 'repairing') return Promise.resolve();
-    this.#reading ??= this.#readUntilJoined().finally(() => {
-      this.#reading = null;
-    });
+    this.#reading ??= this.#readUntilJoined();
     return this.#reading;
   }
 
@@ -204,11 +202,14 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
     // A listener of the host may publish while a message is being delivered: the position moves when that is done.
     await null;
     try {
-      while (this.#state === 'repairing' && !this.#join(await this.#readToTop()));
+      // Once it has joined, what arrives may make another gap at once.
+      while (this.#state === 'repairing') this.#join(await this.#readToTop());
     } catch (cause) {
       if (this.over) return;
       this.#owner.options.onError('read', cause);
       this.#owner.options.wheel.schedule(this, RETRY_MS * (0.5 + Math.random()));
+    } finally {
+      this.#reading = null;
     }
   }
 

@@ -2,6 +2,7 @@
 
 import type { Broker } from '../broker/broker.ts';
 import { type Subscription, Subscriptions } from '../broker/subscriptions.ts';
+import { wrongOption } from '../option-checks.ts';
 import { Refusal, type RefusalCode } from '../protocol/refusals.ts';
 import { setTimer } from '../timers.ts';
 import type { SessionContext } from './context.ts';
@@ -10,6 +11,20 @@ import { UserSessions } from './user-sessions.ts';
 
 /** What the hub is made with: all that sessions share, but for what the hub itself does for them. */
 export type HubContext = Omit<SessionContext, 'left'>;
+
+/** What `drain` takes. */
+export interface DrainOptions {
+  /** Milliseconds after which sessions that have not closed are cut. Default 10 000. */
+  readonly withinMs?: number;
+}
+
+const DRAIN_MS = 10_000;
+
+/** @throws TypeError for anything but a number of milliseconds. */
+export function drainMs({ withinMs = DRAIN_MS }: DrainOptions): number {
+  if (typeof withinMs === 'number' && withinMs >= 0) return withinMs;
+  return wrongOption('withinMs', 'a number of at least 0', withinMs);
+}
 
 /** While draining, sessions end at most this fast, so that their clients do not all come back at once. */
 const DRAINED_PER_MS = 1;

@@ -69,8 +69,8 @@ export class Session implements TransportOwner {
   #heartbeat: Heartbeat | null = null;
   /** Where the session stands while it is not live; live, it stands where its subscription does. */
   #position: Position | null;
-  /** What arrives while the session opens or catches up; it is not kept beyond that, for most sessions are live. */
-  #hold: Hold | null = null;
+  /** Takes what arrives while the session opens or catches up; not there at any other time, for most sessions are live. */
+  #hold: Hold | null = new Hold();
   #ending: { code: number; reason: string } | null = null;
 
   /** @internal Called by the hub, once the user's subscription is live. */
@@ -110,7 +110,7 @@ export class Session implements TransportOwner {
   deliver(publication: Publication): void {
     if (this.#state === 'live') {
       if (!this.#send(publication.payload)) this.#lag(this.#room.position());
-    } else if (this.#isHolding) this.#heldBack.add(publication);
+    } else this.#hold?.add(publication);
   }
 
   /** A volatile message: only while live, and only where there is room. */
@@ -121,7 +121,7 @@ export class Session implements TransportOwner {
   /** The subscription moved without proof that nothing lies in between. */
   reset(reason: ResetReason): void {
     if (this.#state === 'live') this.#lose(reason);
-    else if (this.#isHolding) this.#heldBack.overflowed = true;
+    else if (this.#hold) this.#hold.overflowed = true;
   }
 
   mark(mark: DisconnectMark): void {
@@ -131,17 +131,9 @@ export class Session implements TransportOwner {
   receive(text: string): void {
     if (!this.#admits()) return;
     const message = decodeClientMessage(text);
-    if (!message.ok) return this.#complain(message.code, message.message);
-    if (message.senderId !== this.userId) {
-      return this.#complain(
-        'wrong_sender',
-        'object.sender_id: must be the id of the user that this session belongs to',
-      );
-    }
-    this.#context.ack(this.userId, message.boxId).catch((cause: unknown) => {
-      this.#context.onError('publish', cause);
-      this.#tell('unavailable', 'the ack was not stored; send it again');
-    });
+    if (!message.ok) this.#complain(message.code, message.message);
+    else if (message.senderId === this.userId) this.#ack(message.boxId);
+    else this.#complain('wrong_sender', 'object.sender_id: must be the id of the user that this session belongs to');
   }
 
   receiveBinary(): void {
@@ -178,6 +170,7 @@ export class Session implements TransportOwner {
     this.#ending = { code: REFUSALS[why].close, reason };
     this.#queue?.flush();
     this.#become('closing');
+    this.#hold = null;
     this.#heartbeat?.closing();
     this.#pipe?.close(this.#ending.code, reason);
   }
@@ -205,15 +198,6 @@ export class Session implements TransportOwner {
     return true;
   }
 
-  get #isHolding(): boolean {
-    return this.#state === 'opening' || this.#state === 'catching-up';
-  }
-
-  get #heldBack(): Hold {
-    this.#hold ??= new Hold();
-    return this.#hold;
-  }
-
   #lag(position: Position): void {
     const isNews = this.#state !== 'catching-up';
     this.#become('lagging');
@@ -229,17 +213,18 @@ export class Session implements TransportOwner {
 
   /** Sends what was held. Live when that reaches the subscription's position, else history is read from here. */
   #joinOrRead(): void {
-    const isComplete = !this.#hold?.overflowed;
-    const held = (isComplete && this.#hold?.held) || [];
-    this.#hold = null;
-    for (const publication of held) {
+    const { held, overflowed } = this.#hold!;
+    for (const publication of overflowed ? [] : held) {
       if (!follows(this.#position!, publication)) continue;
-      if (!this.#send(publication.payload)) return this.#lag(this.#position!);
+      if (!this.#send(publication.payload)) {
+        this.#lag(this.#position!);
+        return;
+      }
       this.#position = publication;
     }
-    if (isComplete && this.#room.isAt(this.#position!)) {
+    if (!overflowed && this.#room.isAt(this.#position!)) {
       this.#become('live');
-      this.#position = null;
+      this.#position = this.#hold = null;
       return;
     }
     void this.#catchUp();
@@ -247,7 +232,7 @@ export class Session implements TransportOwner {
 
   async #catchUp(): Promise<void> {
     if (this.#state !== 'catching-up') this.#become('catching-up');
-    this.#hold = null;
+    this.#hold = new Hold();
     try {
       const from = this.#position!;
       const slice = await this.#room.read(from);
@@ -265,6 +250,7 @@ export class Session implements TransportOwner {
       }
       this.#joinOrRead();
     } catch (cause) {
+      if (this.#state !== 'catching-up') return;
       this.#context.onError('read', cause);
       this.#catchUpLater();
     }
@@ -276,7 +262,7 @@ export class Session implements TransportOwner {
    */
   #isApart({ top }: StreamSlice): boolean {
     const position = this.#position!;
-    return !this.#hold && position.offset >= top.offset && !this.#room.isAt(position);
+    return this.#hold!.isEmpty && position.offset >= top.offset && !this.#room.isAt(position);
   }
 
   #catchUpLater(): void {
@@ -304,6 +290,13 @@ export class Session implements TransportOwner {
     if (this.#messages.take()) return true;
     this.end('too_many_messages');
     return false;
+  }
+
+  #ack(boxId: string): void {
+    this.#context.ack(this.userId, boxId).catch((cause: unknown) => {
+      this.#context.onError('publish', cause);
+      this.#tell('unavailable', 'the ack was not stored; send it again');
+    });
   }
 
   #complain(code: ClientErrorCode, message: string): void {

@@ -100,8 +100,22 @@ function onClose(this: WebSocket, code: number, reason: Buffer): void {
   socket.owner = null;
 }
 
-/** `ws` closes with the right code after each error; `close` follows. */
-function onError(): void {}
+/** What `ws` closes with after a fault of the peer's, by the code of its error. @see RFC 6455 section 7.4.1 */
+const CLOSE_CODES: Readonly<Record<string, number>> = {
+  WS_ERR_INVALID_UTF8: 1007,
+  WS_ERR_TOO_MANY_BUFFERED_PARTS: 1008,
+  WS_ERR_UNSUPPORTED_MESSAGE_LENGTH: 1009,
+  WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH: 1009,
+};
+const PROTOCOL_ERROR = 1002;
+
+/** Nothing more is read, and `ws` closes by itself; the code of that is in no later event. */
+function onError(this: WebSocket, error: Error & { readonly code?: string }): void {
+  const socket = this as OwnedWebSocket;
+  const isPeers = error.code?.startsWith('WS_ERR_');
+  socket.owner?.closed(isPeers ? (CLOSE_CODES[error.code!] ?? PROTOCOL_ERROR) : 1006, '');
+  socket.owner = null;
+}
 
 /** Completes WebSocket handshakes; one for each usercast. */
 export class WebSocketAcceptor {

@@ -399,7 +399,12 @@ describe('a subscription that cannot be opened', () => {
   });
 
   it('holds no user and no timer when the broker throws', async () => {
-    const failing = { ...broker, subscribe: () => { throw new Error('not even a promise'); } } as unknown as ScriptedBroker;
+    const failing = {
+      ...broker,
+      subscribe: () => {
+        throw new Error('not even a promise');
+      },
+    } as unknown as ScriptedBroker;
     const own = new Subscriptions<Listening>(
       { broker: failing, wheel: new Wheel(), deadlineMs: DEADLINE_MS, onError: () => {} },
       () => new Listening(),
@@ -446,7 +451,14 @@ describe('closing', () => {
 });
 
 describe('whatever the way from the broker does', () => {
-  const fate = fc.constantFrom('arrives', 'is dropped', 'comes twice', 'comes late', 'comes after the next', 'read waits');
+  const fate = fc.constantFrom(
+    'arrives',
+    'is dropped',
+    'comes twice',
+    'comes late',
+    'comes after the next',
+    'read waits',
+  );
 
   it('delivers every message once and in order', async () => {
     await fc.assert(

@@ -1,0 +1,35 @@
+// Gaps right after gaps: what arrives in the moments between a repair's last step and its end.
+
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { Subscriptions } from '../../src/broker/subscriptions.ts';
+import { Wheel } from '../../src/timers.ts';
+import { ScriptedBroker } from '../support/scripted-broker.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+it.each([0, 1, 2, 3, 4, 5])('a gap %d steps after one was repaired is repaired too', async (steps) => {
+  const broker = new ScriptedBroker();
+  const stream = broker.stream('ann');
+  const heard: string[] = [];
+  const subscriptions = new Subscriptions({ broker, wheel: new Wheel(), deadlineMs: 400, onError: () => {} }, () => ({
+    deliver: ({ payload }) => void heard.push(payload),
+    whisper: () => {},
+    mark: () => {},
+    reset: () => {},
+  }));
+  await subscriptions.acquire('ann').opened();
+  stream.append('missed');
+  stream.publish('first');
+  while (heard.length < 2) await null;
+  for (let i = 0; i < steps; i++) await null;
+  stream.append('missed again');
+  stream.publish('second');
+  await vi.advanceTimersByTimeAsync(0);
+  expect(heard).toEqual(['missed', 'first', 'missed again', 'second']);
+  subscriptions.close();
+});
