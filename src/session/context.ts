@@ -55,7 +55,7 @@ export interface SessionContext {
   readonly stats: SessionStats;
   emit<K extends keyof SessionEvents>(name: K, event: SessionEvents[K]): void;
   onError(stage: ErrorStage, cause: unknown): void;
-  /** Sets the user's count on a box to 0 and echoes that to all of the user's sessions. */
+  /** Sets the user's count on a box to 0 and echoes that to all of the user's sessions. Has told of it when it rejects. */
   ack(userId: string, boxId: string): Promise<void>;
   /** The session is over. */
   left(session: Session, subscription: Subscription<UserSessions>): void;

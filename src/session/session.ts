@@ -293,10 +293,8 @@ export class Session implements TransportOwner {
   }
 
   #ack(boxId: string): void {
-    this.#context.ack(this.userId, boxId).catch((cause: unknown) => {
-      this.#context.onError('publish', cause);
-      this.#tell('unavailable', 'the ack was not stored; send it again');
-    });
+    const refuse = () => this.#tell('unavailable', 'the ack was not stored; send it again');
+    this.#context.ack(this.userId, boxId).catch(refuse);
   }
 
   #complain(code: ClientErrorCode, message: string): void {

@@ -3,8 +3,8 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createUsercast, type Identity, type TokenVerifier, type Usercast, UsercastError } from 'usercast';
 import type { UsercastEvents, UsercastOptions } from 'usercast';
+import { createUsercast, type Identity, type TokenVerifier, type Usercast, UsercastError } from 'usercast';
 import { type ClientOptions, WebSocket } from 'ws';
 import { eventually } from './raw-client.ts';
 
@@ -187,7 +187,13 @@ export function textEvent(changes: { readonly [key: string]: unknown } = {}) {
     type: 'msg.text' as const,
     box_id: 'box-1',
     server_event_created_at: '2026-11-20T10:11:12.345Z',
-    sender: { id: 'sender-1', display_name: 'Sender', avatar_url: null, identifier_value: '', identifier_kind: 'email' },
+    sender: {
+      id: 'sender-1',
+      display_name: 'Sender',
+      avatar_url: null,
+      identifier_value: '',
+      identifier_kind: 'email',
+    },
     content: { encrypted: 'b64:AAAA', public_key: 'key' },
     ...changes,
   };

@@ -1,0 +1,87 @@
+// A hub over a scripted broker, with all that it tells: for the tests of sessions without sockets.
+
+import type { ErrorStage } from '../../src/errors.ts';
+import type { LimitOptions } from '../../src/options.ts';
+import type { SessionEvents, SessionStats } from '../../src/session/context.ts';
+import { Hub } from '../../src/session/hub.ts';
+import { Turns } from '../../src/session/send-queue.ts';
+import type { Session } from '../../src/session/session.ts';
+import { Wheel } from '../../src/timers.ts';
+import { FakeTransport } from './fake-transport.ts';
+import { ScriptedBroker } from './scripted-broker.ts';
+
+export interface Told {
+  readonly name: keyof SessionEvents;
+  readonly event: SessionEvents[keyof SessionEvents];
+}
+
+export class HubFixture {
+  readonly broker = new ScriptedBroker();
+  readonly told: Told[] = [];
+  readonly errors: { readonly stage: ErrorStage; readonly cause: unknown }[] = [];
+  readonly acks: { readonly userId: string; readonly boxId: string }[] = [];
+  readonly forgotten: string[] = [];
+  readonly stats: SessionStats = {
+    sessions: 0,
+    connects: 0,
+    disconnects: 0,
+    delivered: 0,
+    received: 0,
+    slow: 0,
+    resets: 0,
+  };
+  readonly hub: Hub;
+  /** Runs when an event is told, as a listener of the host would. */
+  listener: (told: Told) => void = () => {};
+  /** Runs when a client acks. */
+  ack: () => Promise<void> = async () => {};
+
+  constructor(limits: LimitOptions = {}) {
+    this.hub = new Hub(this.broker, {
+      heartbeat: { intervalMs: 60_000, pingMs: 25_000 },
+      limits: {
+        maxMessageBytes: 8_192,
+        messagesPerSecond: 10,
+        maxPublishBytes: 524_288,
+        maxBufferedBytes: 1_048_576,
+        maxConnections: 100_000,
+        maxConnectionsPerUser: 20,
+        maxConnectionsPerAddress: 0,
+        handshakesPerSecond: 0,
+        handshakeTimeoutMs: 10_000,
+        deadlineMs: 4_000,
+        ...limits,
+      },
+      wheel: new Wheel(),
+      turns: new Turns(),
+      stats: this.stats,
+      emit: (name, event) => {
+        const told = { name, event };
+        this.told.push(told);
+        this.listener(told);
+      },
+      onError: (stage, cause) => this.errors.push({ stage, cause }),
+      ack: (userId, boxId) => {
+        this.acks.push({ userId, boxId });
+        return this.ack();
+      },
+      forgetTokens: (userId) => this.forgotten.push(userId),
+    });
+  }
+
+  names(): string[] {
+    return this.told.map(({ name }) => name);
+  }
+
+  open(userId: string, { address = '127.0.0.1', expiresAt }: { address?: string; expiresAt?: number } = {}) {
+    return this.hub.open({ userId, transport: 'websocket', address, expiresAt });
+  }
+
+  /** A session that is live on a pipe of its own. */
+  async start(userId: string): Promise<{ readonly session: Session; readonly pipe: FakeTransport }> {
+    const session = await this.open(userId);
+    const pipe = new FakeTransport();
+    session.start(pipe);
+    return { session, pipe };
+  }
+}
