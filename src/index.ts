@@ -19,7 +19,7 @@ export type {
 } from './broker/broker.ts';
 export { type MemoryBroker, type MemoryBrokerStats, memoryBroker } from './broker/memory-broker.ts';
 export type { HistoryOptions, MemoryBrokerOptions } from './broker/memory-broker-options.ts';
-export type { ResetReason } from './broker/subscriptions.ts';
+export type { ResetReason } from './protocol/session-messages.ts';
 export type { Counted, CounterStore } from './counter/counter-store.ts';
 export { type MemoryCounterOptions, memoryCounters } from './counter/memory-counter-store.ts';
 export { type ErrorStage, UsercastError, type UsercastErrorCode, type UsercastErrorDetails } from './errors.ts';

@@ -1,7 +1,7 @@
 // What is known of users beside their messages: counts, cursor, presence; and what erases or disconnects them. Each call
 // to the broker or the counter store has a deadline, and its failure is told twice: to the caller and as an event.
 
-import type { Broker, DisconnectTarget } from './broker/broker.ts';
+import type { Broker, DisconnectTarget, StreamSlice } from './broker/broker.ts';
 import type { CounterStore } from './counter/counter-store.ts';
 import { type ErrorStage, UsercastError } from './errors.ts';
 import { encodeCursor } from './protocol/cursor.ts';
@@ -37,42 +37,46 @@ export class UserRecords {
   async counts(userId: string): Promise<Record<string, number>> {
     checkUserId(userId);
     const { counters, broker } = this.#parts;
-    return this.#ask('count', (counters ?? broker.counters!).counts(userId));
+    return this.#ask('count', () => (counters ?? broker.counters!).counts(userId));
   }
 
   /** The counts, and the cursor that they are as of. */
   async countsAndCursor(userId: string): Promise<{ counts: Record<string, number>; cursor: string }> {
-    const { broker, counters } = this.#parts;
-    const { top, counts } = await this.#ask('read', broker.read(userId, null, 0));
-    return { counts: counters || !counts ? await this.counts(userId) : { ...counts }, cursor: encodeCursor(top) };
+    const slice = await this.#ask('read', () => this.#parts.broker.read(userId, null, 0));
+    return { counts: await this.countsOf(userId, slice), cursor: encodeCursor(slice.top) };
+  }
+
+  /** The counts as of the slice's top; of now where another store keeps them. */
+  async countsOf(userId: string, slice: StreamSlice): Promise<Record<string, number>> {
+    return this.#parts.counters || !slice.counts ? this.counts(userId) : { ...slice.counts };
   }
 
   async cursor(userId: string): Promise<string> {
     checkUserId(userId);
-    const { top } = await this.#ask('read', this.#parts.broker.read(userId, null, 0));
+    const { top } = await this.#ask('read', () => this.#parts.broker.read(userId, null, 0));
     return encodeCursor(top);
   }
 
   async online(userIds: readonly string[]): Promise<Set<string>> {
-    return this.#ask('read', this.#parts.broker.online(userIds));
+    return this.#ask('read', () => this.#parts.broker.online(userIds));
   }
 
   async forget(userId: string): Promise<void> {
     checkUserId(userId);
     const { broker, counters } = this.#parts;
-    await this.#ask('publish', broker.forget(userId));
-    if (counters) await this.#ask('count', counters.forget(userId));
+    await this.#ask('publish', () => broker.forget(userId));
+    if (counters) await this.#ask('count', () => counters.forget(userId));
   }
 
   async disconnect(userId: string, options: DisconnectOptions): Promise<void> {
     checkUserId(userId);
-    await this.#ask('publish', this.#parts.broker.mark(userId, checkDisconnect(options)));
+    await this.#ask('publish', () => this.#parts.broker.mark(userId, checkDisconnect(options)));
   }
 
-  async #ask<T>(stage: ErrorStage, work: Promise<T>): Promise<T> {
+  async #ask<T>(stage: ErrorStage, ask: () => Promise<T>): Promise<T> {
     const { deadlineMs, onError } = this.#parts;
     try {
-      return await withDeadline(work, deadlineMs, stage === 'count' ? 'the counter store' : 'the broker');
+      return await withDeadline(ask(), deadlineMs, stage === 'count' ? 'the counter store' : 'the broker');
     } catch (cause) {
       onError(stage, cause);
       if (cause instanceof UsercastError) throw cause;

@@ -1,7 +1,7 @@
 // Assembles the parts behind one object, the one that the host holds, and turns what happens inside into its events.
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { createAuthenticator } from './auth/authenticate.ts';
+import { type Authenticate, type AuthenticateContext, createAuthenticator } from './auth/authenticate.ts';
 import type { Broker } from './broker/broker.ts';
 import { memoryBroker } from './broker/memory-broker.ts';
 import { type ErrorStage, UsercastError } from './errors.ts';
@@ -20,7 +20,7 @@ import {
   type UserIds,
   uniqueUserIds,
 } from './publisher.ts';
-import { noSessions, type SessionEvents } from './session/context.ts';
+import { noSessions, type SessionEvents, type SessionInfo } from './session/context.ts';
 import { type DrainOptions, drainMs, Hub } from './session/hub.ts';
 import { Turns } from './session/send-queue.ts';
 import { Wheel } from './timers.ts';
@@ -68,7 +68,9 @@ export class Usercast<H extends HostTypes = HostTypes> {
       onPublish: (info) => this.#published(info),
       onAck: (userId, boxId) => this.#acked(userId, boxId),
     });
-    const { counters, limits } = options;
+    const { counters, limits, verifier, authorize } = options;
+    const authenticate =
+      verifier && createAuthenticator({ verifier, authorize, deadlineMs: limits.deadlineMs, onError });
     this.#records = new UserRecords({ broker: this.#broker, counters, deadlineMs: limits.deadlineMs, onError });
     this.#hub = new Hub(this.#broker, {
       heartbeat: options.heartbeat,
@@ -81,8 +83,10 @@ export class Usercast<H extends HostTypes = HostTypes> {
       onError,
       ack: (userId, boxId) => this.#publisher.ack(userId, boxId),
       forgetTokens: (userId) => this.#forgetTokens(userId),
+      countsOf: (userId, slice) => this.#records.countsOf(userId, slice),
+      authenticate: (session, accessToken) => authenticate!(accessToken, renewalOf(session)),
     });
-    this.#door = this.#createDoor(onError);
+    this.#door = this.#createDoor(authenticate, onError);
   }
 
   /**
@@ -252,14 +256,13 @@ export class Usercast<H extends HostTypes = HostTypes> {
     if (!this.#options.broker) await this.#broker.close();
   }
 
-  #createDoor(onError: (stage: ErrorStage, cause: unknown) => void): Door {
-    const { verifier, authorize, limits } = this.#options;
-    const acceptor = new WebSocketAcceptor(limits);
+  #createDoor(authenticate: Authenticate | null, onError: (stage: ErrorStage, cause: unknown) => void): Door {
+    const acceptor = new WebSocketAcceptor(this.#options.limits);
     return new Door({
       options: this.#options,
-      authenticate: verifier && createAuthenticator({ verifier, authorize, deadlineMs: limits.deadlineMs, onError }),
-      open: ({ userId, identity, kind, address }) =>
-        this.#hub.open({ userId, transport: kind, address, expiresAt: identity.expiresAt }),
+      authenticate,
+      open: (opening) => this.#hub.open(opening),
+      poll: (opening) => this.#hub.poll(opening),
       accept: (request, socket, head, owner, protocol) => acceptor.accept(request, socket, head, owner, protocol),
       counts: (userId) => this.#orRefuse(this.#records.countsAndCursor(userId)),
       ack: (userId, boxId) => this.#orRefuse(this.#publisher.ack(userId, boxId)),
@@ -316,4 +319,9 @@ export class Usercast<H extends HostTypes = HostTypes> {
     if (name === 'error') this.#stats.errors++;
     else this.#fail('listener', cause);
   }
+}
+
+/** What a verifier may know of a new token for an open session. */
+function renewalOf({ userId, transport, address }: SessionInfo): AuthenticateContext {
+  return { userId, transport, address, origin: undefined, host: undefined, signal: new AbortController().signal };
 }

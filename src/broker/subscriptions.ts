@@ -2,13 +2,11 @@
 // the stream, reads what is missing, and lingers after the last session has left. Sessions reach it through the hub.
 
 import { type ErrorStage, UsercastError } from '../errors.ts';
-import type { Position } from '../protocol/cursor.ts';
+import { encodeCursor, type Position } from '../protocol/cursor.ts';
+import type { ResetReason } from '../protocol/session-messages.ts';
 import { type Wheel, WheelTask, withDeadline } from '../timers.ts';
 import type { Broker, DisconnectMark, Publication, StreamListener, StreamSlice, Unsubscribe } from './broker.ts';
 import { Hold } from './hold.ts';
-
-/** Why a position could not be carried on from. */
-export type ResetReason = 'trimmed' | 'epoch' | 'rollback' | 'too_many' | 'lagging';
 
 /** The sessions of one user on this process, as their subscription sees them. */
 export interface Audience {
@@ -30,6 +28,8 @@ export interface SubscriptionsOptions {
 const LINGER_MS = 3_000;
 const RETRY_MS = 1_000;
 const PAGE = 100;
+const NO_READS = Promise.resolve();
+
 /** Is this publication the very next one after the position? */
 export function follows(position: Position, publication: Publication): boolean {
   return (
@@ -69,6 +69,10 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
   #state: 'opening' | 'live' | 'repairing' | 'ended' = 'opening';
   readonly #hold = new Hold();
   #reading: Promise<void> | null = null;
+  /** Reads that were asked for and not sent yet. */
+  #waiting: Map<string, Promise<StreamSlice>> | null = null;
+  /** Settles when the last read that was asked for has. */
+  #reads: Promise<void> | null = null;
   #unsubscribe: Unsubscribe | null = null;
   readonly #owner: Subscriptions<A>;
 
@@ -86,10 +90,28 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
     return this.opening;
   }
 
-  /** Reads the stream after a position. @throws UsercastError `deadline`, or what the broker rejects with. */
+  /**
+   * Reads the stream after a position. One read of a user is under way at a time; those who ask for the same before it is
+   * sent share it. @throws UsercastError `deadline`, or what the broker rejects with.
+   */
   read(after: Position | null, limit = PAGE): Promise<StreamSlice> {
+    const key = `${after ? encodeCursor(after) : ''} ${limit}`;
+    const waiting = this.#waiting?.get(key);
+    if (waiting) return waiting;
     const { broker, deadlineMs } = this.#owner.options;
-    return withDeadline(broker.read(this.userId, after, limit), deadlineMs, 'the broker, asked to read,');
+    const read = (this.#reads ?? NO_READS).then(() => {
+      this.#waiting?.delete(key);
+      return withDeadline(broker.read(this.userId, after, limit), deadlineMs, 'the broker, asked to read,');
+    });
+    this.#waiting ??= new Map();
+    this.#waiting.set(key, read);
+    const settled = read.then(ignore, ignore).then(() => {
+      if (this.#reads !== settled) return;
+      this.#reads = null;
+      this.#waiting = null;
+    });
+    this.#reads = settled;
+    return read;
   }
 
   publication(publication: Publication): void {

@@ -3,10 +3,11 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Authenticate } from '../auth/authenticate.ts';
-import type { Identity } from '../auth/token-verifier.ts';
 import type { ErrorStage } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import type { RefusalCode } from '../protocol/refusals.ts';
+import type { PollAnswer, PollOpening } from '../session/poll.ts';
+import type { SessionOpening } from '../session/session.ts';
 import type { TransportKind, TransportOwner } from '../transports/transport.ts';
 import type { Admission } from './admission.ts';
 import type { ClientAddress } from './client-address.ts';
@@ -31,12 +32,12 @@ export interface DoorEngine {
    * Opens a session; resolves when it is live. Then comes `accept` at once, or `closed(1006, '')` where the client left.
    * @throws Refusal
    */
-  open(opening: {
-    readonly userId: string;
-    readonly identity: Identity;
-    readonly kind: TransportKind;
-    readonly address: string;
-  }): Promise<TransportOwner>;
+  open(opening: SessionOpening): Promise<TransportOwner>;
+  /**
+   * Answers a long poll.
+   * @throws Refusal
+   */
+  poll(opening: PollOpening): Promise<PollAnswer>;
   /** Completes a WebSocket handshake that was found valid; synchronous. */
   accept(req: IncomingMessage, socket: Duplex, head: Buffer, owner: TransportOwner, protocol: string | undefined): void;
   /** @throws Refusal */

@@ -2,12 +2,16 @@
 
 import type { IncomingMessage } from 'node:http';
 import type { AuthenticateContext } from '../auth/authenticate.ts';
+import { decodeCursor, type Position } from '../protocol/cursor.ts';
 import { Refusal } from '../protocol/refusals.ts';
 import type { TransportKind } from '../transports/transport.ts';
+import { queryParameter } from './token.ts';
 
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
 const SUBPROTOCOL = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-const SELECTABLE_PROTOCOL = 'usercast.plain';
+const PLAIN = 'usercast.plain';
+/** The subprotocol of clients that understand cursors and `session.*` messages. */
+export const V1 = 'usercast.v1';
 
 /** What `Handshake` keeps of a request; no token, for the host's rules see it. */
 interface HandshakeFields {
@@ -83,5 +87,24 @@ export function offeredProtocols(req: IncomingMessage): readonly string[] {
 
 /** The subprotocol to answer with, never one that holds a token; undefined where none of ours is offered. */
 export function selectedProtocol(offered: readonly string[]): string | undefined {
-  return offered.includes(SELECTABLE_PROTOCOL) ? SELECTABLE_PROTOCOL : undefined;
+  if (offered.includes(V1)) return V1;
+  return offered.includes(PLAIN) ? PLAIN : undefined;
+}
+
+/**
+ * The position that the client presents in the query; null for none.
+ * @throws Refusal `malformed_cursor`
+ */
+export function cursorOf(req: IncomingMessage): Position | 'unreadable' | null {
+  const cursor = queryParameter(req, 'cursor');
+  return cursor === null ? null : readCursor(cursor);
+}
+
+/** @throws Refusal `malformed_cursor` */
+export function readCursor(cursor: string): Position | 'unreadable' {
+  const position = decodeCursor(cursor);
+  if (position === 'malformed') {
+    throw new Refusal('malformed_cursor', 'a cursor has at most 64 characters of A-Z a-z 0-9 _ -');
+  }
+  return position;
 }

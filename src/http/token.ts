@@ -93,3 +93,16 @@ function fromBase64Url(encoded: string): string {
   }
   return bytes.toString('utf8');
 }
+
+/** The first query parameter of this name, percent-decoded; null where there is none, and as it is where it is badly encoded. */
+export function queryParameter(req: IncomingMessage, name: string): string | null {
+  const target = targetOf(req);
+  const question = target.indexOf('?');
+  if (question === -1) return null;
+  for (const parameter of target.slice(question + 1).split('&')) {
+    if (!parameter.startsWith(name) || (parameter.length > name.length && parameter[name.length] !== '=')) continue;
+    const value = parameter.slice(name.length + 1);
+    return percentDecoded(value) ?? value;
+  }
+  return null;
+}

@@ -4,10 +4,10 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Refusal, type RefusalCode } from '../protocol/refusals.ts';
 import { setTimer, type Timer } from '../timers.ts';
-import type { TransportOwner } from '../transports/transport.ts';
+import type { Transport, TransportOwner } from '../transports/transport.ts';
 import type { DoorRules } from './door-engine.ts';
 import { decodeUserId, methodOf, type Target } from './endpoint.ts';
-import { Handshake, offeredProtocols, selectedProtocol } from './handshake.ts';
+import { cursorOf, Handshake, offeredProtocols, selectedProtocol, V1 } from './handshake.ts';
 import { refuseUpgrade } from './refuse.ts';
 import { tokenOf } from './token.ts';
 
@@ -32,6 +32,8 @@ export class Upgrade {
   readonly #target: Target;
   #stage: Stage = 'verifying';
   #handshake: Handshake | null = null;
+  /** Known once the request has been found to be a WebSocket handshake. */
+  #protocol: string | undefined;
   #timer: Timer | undefined;
 
   constructor(rules: DoorRules, req: IncomingMessage, socket: Duplex, head: Buffer, target: Target) {
@@ -57,6 +59,7 @@ export class Upgrade {
     if (engine.draining()) throw new Refusal('restarting');
     if (!admission.admit()) throw new Refusal('overloaded', 'too many handshakes at a time: try again later');
     const protocols = offeredProtocols(this.#req);
+    this.#protocol = selectedProtocol(protocols);
     const userId = decodeUserId(this.#target.rawUserId);
     const address = addresses.of(this.#req);
     const host = addresses.hostOf(this.#req);
@@ -64,6 +67,7 @@ export class Upgrade {
     this.#handshake = handshake;
     origins.check(handshake);
     const token = tokenOf(this.#req, protocols);
+    const cursor = cursorOf(this.#req);
 
     this.#socket.on('end', this.#gone);
     this.#socket.on('close', this.#gone);
@@ -71,15 +75,16 @@ export class Upgrade {
     const identity = await engine.authenticate!(token, handshake);
     if (this.#isOver()) return;
     this.#stage = 'opening';
-    const owner = await engine.open({ userId, identity, kind: 'websocket', address });
+    const isTold = this.#protocol === V1;
+    const owner = await engine.open({ userId, identity, transport: 'websocket', address, isTold, cursor });
     if (this.#isOver()) owner.closed(1006, '');
-    else this.#accept(owner, selectedProtocol(protocols));
+    else this.#accept(owner);
   }
 
-  #accept(owner: TransportOwner, protocol: string | undefined): void {
+  #accept(owner: TransportOwner): void {
     this.#settle();
     try {
-      this.#rules.engine.accept(this.#req, this.#socket, this.#head, owner, protocol);
+      this.#rules.engine.accept(this.#req, this.#socket, this.#head, owner, this.#protocol);
       this.#socket.off('error', this.#gone);
     } catch (cause) {
       this.#rules.engine.failed('connection', cause);
@@ -122,7 +127,9 @@ export class Upgrade {
   #refuse(refusal: Refusal): void {
     this.#settle();
     const { engine, addresses } = this.#rules;
-    refuseUpgrade(this.#socket, refusal, methodOf(this.#target.endpoint));
+    // A browser cannot read the status of a failed upgrade.
+    if (this.#protocol === V1) this.#accept(new RefusedOwner(refusal));
+    else refuseUpgrade(this.#socket, refusal, methodOf(this.#target.endpoint));
     const known = this.#handshake === null ? {} : { userId: this.#handshake.userId };
     const address = this.#handshake?.address ?? addresses.of(this.#req);
     engine.refused({ code: refusal.code, status: refusal.row.status, ...known, address, transport: 'websocket' });
@@ -135,4 +142,24 @@ export class Upgrade {
     this.#socket.off('end', this.#gone);
     this.#socket.off('close', this.#gone);
   }
+}
+
+/** A client that is let in only to be told by a close code why it may not come in. */
+class RefusedOwner implements TransportOwner {
+  readonly #refusal: Refusal;
+
+  constructor(refusal: Refusal) {
+    this.#refusal = refusal;
+  }
+
+  start(transport: Transport): void {
+    const { close, reason } = this.#refusal.row;
+    transport.close(close, reason);
+  }
+
+  receive(): void {}
+  receiveBinary(): void {}
+  alive(): void {}
+  drained(): void {}
+  closed(): void {}
 }

@@ -1,9 +1,11 @@
 // Between objects and the text on the wire: one JSON text `{"type":…,"object":…}` per message, in both directions.
 
 import { UsercastError } from '../errors.ts';
-import { ACK, type ClientErrorCode, ERROR } from './event-types.ts';
+import { ACK, type ClientErrorCode, ERROR, PING, REFRESH } from './event-types.ts';
 import { type AckObject, ackSchema, type ErrorObject } from './messages.ts';
 import { findFault } from './schema.ts';
+
+const UNREAD = ',"unread":true';
 
 export { CLIENT_ERRORS, type ClientErrorCode } from './event-types.ts';
 
@@ -34,13 +36,56 @@ export function errorPayload(code: ClientErrorCode, message: string): string {
   return encodeMessage(ERROR, { code, message } satisfies ErrorObject);
 }
 
-/** A client's `ack`, or why it is none: what to answer with `errorPayload`. */
-export type DecodedAck =
-  | { readonly ok: true; readonly boxId: string; readonly senderId: string }
-  | { readonly ok: false; readonly code: ClientErrorCode; readonly message: string };
+/** The text of a message with what `usercast.v1` adds to a stored one. */
+export function withCursor(payload: string, cursor: string, unread: boolean): string {
+  return `${payload.slice(0, -1)},"cursor":"${cursor}"${unread ? UNREAD : ''}}`;
+}
+
+/** The text of a stored message whose cursor goes beside it. */
+export function withUnread(payload: string, unread: boolean): string {
+  return unread ? `${payload.slice(0, -1)}${UNREAD}}` : payload;
+}
+
+/** Why a client's message was not taken: what to answer with `errorPayload`. */
+interface Refused {
+  readonly ok: false;
+  readonly code: ClientErrorCode;
+  readonly message: string;
+}
+
+/** A client's `ack`, or why it is none. */
+export type DecodedAck = { readonly ok: true; readonly boxId: string; readonly senderId: string } | Refused;
+
+/** A client's message on `usercast.v1`, or why it is none. */
+export type DecodedSessionMessage =
+  | DecodedAck
+  | { readonly ok: true; readonly type: typeof PING }
+  | { readonly ok: true; readonly type: typeof REFRESH; readonly accessToken: string };
 
 /** Reads a text message of a plain client, whose only message is `ack`. Never throws. */
 export function decodeClientMessage(text: string): DecodedAck {
+  const message = decodeEnvelope(text);
+  if ('ok' in message) return message;
+  if (message.type !== ACK) return refuse('unknown_type', `type: must be "${ACK}"`);
+  return decodeAck(message.object);
+}
+
+/** Reads a text message of a client on `usercast.v1`. Never throws. */
+export function decodeSessionMessage(text: string): DecodedSessionMessage {
+  const message = decodeEnvelope(text);
+  if ('ok' in message) return message;
+  const { type, object } = message;
+  if (type === ACK) return decodeAck(object);
+  if (type === PING) return { ok: true, type };
+  if (type !== REFRESH) return refuse('unknown_type', `type: must be "${ACK}", "${REFRESH}" or "${PING}"`);
+  const { access_token: accessToken } = object;
+  if (typeof accessToken !== 'string' || accessToken === '') {
+    return refuse('invalid_object', 'object.access_token: must be a non-empty string');
+  }
+  return { ok: true, type, accessToken };
+}
+
+function decodeEnvelope(text: string): { type: string; object: Record<string, unknown> } | Refused {
   let message: unknown;
   try {
     message = JSON.parse(text);
@@ -51,8 +96,7 @@ export function decodeClientMessage(text: string): DecodedAck {
   if (typeof type !== 'string' || !isObject(object)) {
     return refuse('invalid_message', 'the message must be {"type": <string>, "object": <object>}');
   }
-  if (type !== ACK) return refuse('unknown_type', `type: must be "${ACK}"`);
-  return decodeAck(object);
+  return { type, object };
 }
 
 /** Reads the object of an `ack`, such as the parsed body of a request. Never throws. */
@@ -63,7 +107,7 @@ export function decodeAck(object: unknown): DecodedAck {
   return { ok: true, boxId, senderId };
 }
 
-function refuse(code: ClientErrorCode, message: string): DecodedAck {
+function refuse(code: ClientErrorCode, message: string): Refused {
   return { ok: false, code, message };
 }
 

@@ -39,6 +39,21 @@ export function encodeCursor(position: Position): string {
   return VERSION + position.epoch + digits + position.tag;
 }
 
+/** Writes the cursor's characters over `bytes` from `at` on: the same as `encodeCursor`, for a message on its way. */
+export function writeCursor(position: Position, bytes: Uint8Array, at: number): void {
+  const { epoch, tag } = position;
+  bytes[at] = VERSION.charCodeAt(0);
+  const epochAt = at + VERSION.length;
+  for (let i = 0; i < EPOCH_LENGTH; i++) bytes[epochAt + i] = epoch.charCodeAt(i);
+  let rest = position.offset;
+  for (let i = epochAt + EPOCH_LENGTH + OFFSET_LENGTH - 1; i >= epochAt + EPOCH_LENGTH; i--) {
+    bytes[i] = DIGITS.charCodeAt(rest % 64);
+    rest = Math.floor(rest / 64);
+  }
+  const tagAt = epochAt + EPOCH_LENGTH + OFFSET_LENGTH;
+  for (let i = 0; i < TAG_LENGTH; i++) bytes[tagAt + i] = tag.charCodeAt(i);
+}
+
 /**
  * The position that a client's cursor names: `malformed` over 64 characters or outside of the alphabet, `unreadable`
  * when it is well-formed and none of ours.

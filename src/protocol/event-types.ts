@@ -36,6 +36,11 @@ export const ACK = 'ack';
 /** The answer to a message of the client that could not be taken. */
 export const ERROR = 'error';
 
+/** A sign of life, from either end of `usercast.v1`. */
+export const PING = 'session.ping';
+/** A client's new token for an open session. */
+export const REFRESH = 'session.refresh';
+
 /** The message types that belong to the protocol; one that ends in `*` stands for all that begin so. */
 export const RESERVED_TYPES = [EVENT_NEW, ACK, ERROR, 'session.*'] as const;
 
@@ -54,6 +59,7 @@ export const CLIENT_ERRORS = {
   invalid_message: 'the JSON is not `{"type": <string>, "object": <object>}`',
   unknown_type: 'a type that clients do not send',
   invalid_object: 'the object breaks a rule of its type',
+  token_refused: 'the new token was not accepted; the session goes on until the old one ends',
   wrong_sender: '`sender_id` is not the authenticated user',
   unavailable: 'the server could not do it now; sending it again is safe',
 } as const;

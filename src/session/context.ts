@@ -1,13 +1,16 @@
 // What all sessions of one usercast share: its options, its clocks, its stats, and how they speak to the host.
 
-import type { ResetReason, Subscription } from '../broker/subscriptions.ts';
+import type { Identity } from '../auth/token-verifier.ts';
+import type { StreamSlice } from '../broker/broker.ts';
+import type { Subscription } from '../broker/subscriptions.ts';
 import type { ErrorStage } from '../errors.ts';
 import type { HeartbeatOptions, LimitOptions } from '../options.ts';
+import type { ResetReason } from '../protocol/session-messages.ts';
 import type { Wheel } from '../timers.ts';
 import type { TransportKind } from '../transports/transport.ts';
 import type { Turns } from './send-queue.ts';
-import type { Session } from './session.ts';
-import type { UserSessions } from './user-sessions.ts';
+import type { HeartbeatTimes } from './heartbeat.ts';
+import type { Member, UserSessions } from './user-sessions.ts';
 
 /** One session, as events tell of it. */
 export interface SessionInfo {
@@ -57,8 +60,14 @@ export interface SessionContext {
   onError(stage: ErrorStage, cause: unknown): void;
   /** Sets the user's count on a box to 0 and echoes that to all of the user's sessions. Has told of it when it rejects. */
   ack(userId: string, boxId: string): Promise<void>;
-  /** The session is over. */
-  left(session: Session, subscription: Subscription<UserSessions>): void;
+  /** Checks a session's new token. @throws Refusal */
+  authenticate(session: SessionInfo, accessToken: string): Promise<Identity>;
+  /** The user's unread counts as of the slice's top, or of now where the counter store is another. */
+  countsOf(userId: string, slice: StreamSlice): Promise<Readonly<Record<string, number>>>;
+  /** What a session's heartbeat goes by; one object for all of a kind. */
+  heartbeatTimes(kind: TransportKind, isTold: boolean): HeartbeatTimes;
+  /** A session or poll is over. */
+  left(member: Member, subscription: Subscription<UserSessions>): void;
   /** The host disconnected the user: what is remembered of its tokens goes. */
   forgetTokens(userId: string): void;
 }

@@ -1,42 +1,67 @@
-// A session's place in the wheel: pings and their deadline, the token's end, and the end of a close that hangs.
+// A session's place in the wheel: pings and their deadline, silence, the token's end and the warning before it, and the
+// end of a close that hangs.
 
 import { monotonicMs, setTimer, type Wheel, WheelTask } from '../timers.ts';
 
-/** What a heartbeat tells its session. */
+/** What a heartbeat asks of its session, and tells it. */
 export interface Beating {
+  /** When something was last sent to the client, on the clock that never jumps. */
+  readonly sentMs: number;
   ping(): void;
+  /** Nothing was sent for `quietMs`. */
+  quiet(): void;
   /** No sign of life since the last ping. */
   silent(): void;
+  /** The token ends within a minute. */
+  expiring(): void;
   expired(): void;
   /** The close was not answered in time. */
   hung(): void;
 }
 
+/** Milliseconds; 0: never. */
+export interface HeartbeatTimes {
+  /** Between pings that the peer has to answer. */
+  readonly intervalMs: number;
+  /** Of silence towards the client. */
+  readonly quietMs: number;
+  /** Before the token's end that the client is warned. */
+  readonly warnMs: number;
+}
+
 const CLOSE_MS = 2_000;
 /** A tick this late means that this process was blocked: peers get another interval. */
 const BLOCKED_MS = 1_000;
-/** From here on an own timer ends the session to the millisecond; the wheel may be a tick early or late. */
+/** The wheel may be a tick early or late: from here on an own timer ends the session to the millisecond. */
 const EXACT_MS = 250;
+const NEVER = Number.POSITIVE_INFINITY;
 
 export class Heartbeat extends WheelTask {
   /** Set by the session at each sign of life. */
   alive = true;
   readonly #session: Beating;
   readonly #wheel: Wheel;
-  readonly #intervalMs: number;
-  readonly #endMs: number;
-  #pingAtMs: number;
+  readonly #times: HeartbeatTimes;
+  #endMs = NEVER;
+  #pingAtMs = NEVER;
+  #warned = false;
   #closing = false;
 
   /** `expiresAt`: when the token ends, in epoch milliseconds. The first ping comes somewhere within the interval. */
-  constructor(session: Beating, wheel: Wheel, intervalMs: number, expiresAt: number | undefined) {
+  constructor(session: Beating, wheel: Wheel, times: HeartbeatTimes, expiresAt: number | undefined) {
     super();
     this.#session = session;
     this.#wheel = wheel;
-    this.#intervalMs = intervalMs;
+    this.#times = times;
+    if (times.intervalMs > 0) this.#pingAtMs = monotonicMs() + times.intervalMs * Math.random();
+    this.renew(expiresAt);
+  }
+
+  /** The session's token ends at another time from now on. */
+  renew(expiresAt: number | undefined): void {
     const nowMs = monotonicMs();
-    this.#endMs = expiresAt === undefined ? Number.POSITIVE_INFINITY : nowMs + expiresAt - Date.now();
-    this.#pingAtMs = nowMs + intervalMs * Math.random();
+    this.#endMs = expiresAt === undefined ? NEVER : nowMs + expiresAt - Date.now();
+    this.#warned = false;
     this.#schedule(nowMs);
   }
 
@@ -50,15 +75,12 @@ export class Heartbeat extends WheelTask {
       this.#session.expired();
       return;
     }
-    if (nowMs >= this.#pingAtMs - EXACT_MS) {
-      this.#pingAtMs = nowMs + this.#intervalMs;
-      if (!this.alive && lateMs < BLOCKED_MS) {
-        this.#session.silent();
-        return;
-      }
-      this.alive = false;
-      this.#session.ping();
+    if (nowMs >= this.#warnAtMs - EXACT_MS) {
+      this.#warned = true;
+      this.#session.expiring();
     }
+    if (nowMs >= this.#quietAtMs - EXACT_MS) this.#session.quiet();
+    if (nowMs >= this.#pingAtMs - EXACT_MS && !this.#ping(nowMs, lateMs)) return;
     this.#schedule(nowMs);
   }
 
@@ -73,14 +95,36 @@ export class Heartbeat extends WheelTask {
     this.#wheel.cancel(this);
   }
 
+  get #warnAtMs(): number {
+    return this.#warned || this.#times.warnMs === 0 ? NEVER : this.#endMs - this.#times.warnMs;
+  }
+
+  get #quietAtMs(): number {
+    return this.#times.quietMs === 0 ? NEVER : this.#session.sentMs + this.#times.quietMs;
+  }
+
+  /** False when the peer has not answered the ping before. */
+  #ping(nowMs: number, lateMs: number): boolean {
+    this.#pingAtMs = nowMs + this.#times.intervalMs;
+    if (!this.alive && lateMs < BLOCKED_MS) {
+      this.#session.silent();
+      return false;
+    }
+    this.alive = false;
+    this.#session.ping();
+    return true;
+  }
+
   #schedule(nowMs: number): void {
-    const leftMs = this.#endMs - nowMs;
-    if (leftMs <= EXACT_MS) {
-      setTimer(() => {
-        if (!this.#closing) this.#session.expired();
-      }, leftMs);
+    const endMs = this.#endMs;
+    if (endMs - nowMs <= EXACT_MS) {
+      const end = (): void => {
+        if (!this.#closing && this.#endMs === endMs) this.#session.expired();
+      };
+      setTimer(end, endMs - nowMs);
       return;
     }
-    this.#wheel.schedule(this, Math.min(this.#pingAtMs - nowMs, leftMs - EXACT_MS / 2));
+    const nextMs = Math.min(this.#pingAtMs, this.#quietAtMs, this.#warnAtMs, endMs - EXACT_MS / 2);
+    if (nextMs !== NEVER) this.#wheel.schedule(this, nextMs - nowMs);
   }
 }

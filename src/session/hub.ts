@@ -6,11 +6,13 @@ import { wrongOption } from '../option-checks.ts';
 import { Refusal, type RefusalCode } from '../protocol/refusals.ts';
 import { setTimer } from '../timers.ts';
 import type { SessionContext } from './context.ts';
+import type { HeartbeatTimes } from './heartbeat.ts';
+import { Poll, type PollAnswer, type PollOpening } from './poll.ts';
 import { Session, type SessionOpening } from './session.ts';
-import { UserSessions } from './user-sessions.ts';
+import { type Member, UserSessions } from './user-sessions.ts';
 
 /** What the hub is made with: all that sessions share, but for what the hub itself does for them. */
-export type HubContext = Omit<SessionContext, 'left'>;
+export type HubContext = Omit<SessionContext, 'left' | 'heartbeatTimes'>;
 
 /** What `drain` takes. */
 export interface DrainOptions {
@@ -28,6 +30,8 @@ export function drainMs({ withinMs = DRAIN_MS }: DrainOptions): number {
 
 /** While draining, sessions end at most this fast, so that their clients do not all come back at once. */
 const DRAINED_PER_MS = 1;
+/** A client is warned so long before its token ends. */
+const WARN_MS = 60_000;
 
 export class Hub {
   readonly #context: SessionContext;
@@ -39,8 +43,13 @@ export class Hub {
   #whenEmpty: (() => void)[] = [];
 
   constructor(broker: Broker, context: HubContext) {
-    this.#context = { ...context, left: (session, subscription) => this.#left(session, subscription) };
-    const { wheel, onError, limits } = context;
+    const { wheel, onError, limits, heartbeat } = context;
+    const times = timesOf(heartbeat.intervalMs, heartbeat.pingMs);
+    this.#context = {
+      ...context,
+      left: (member, subscription) => this.#discharge(member.address, subscription),
+      heartbeatTimes: (kind, isTold) => times[kind === 'websocket' && !isTold ? 'plain' : kind === 'sse' ? 'sse' : 'v1'],
+    };
     this.#subscriptions = new Subscriptions(
       { broker, wheel, onError, deadlineMs: limits.deadlineMs },
       (subscription) => new UserSessions(this.#context, subscription),
@@ -62,31 +71,64 @@ export class Hub {
    * @throws Refusal
    */
   async open(opening: SessionOpening): Promise<Session> {
-    this.#admit(opening);
-    const subscription = this.#subscriptions.acquire(opening.userId);
+    const room = await this.#enterRoom(opening);
+    const session = new Session(this.#context, room, opening);
+    room.enter(session);
+    try {
+      if (opening.isTold || opening.cursor) await session.prepare(opening.cursor);
+      return session;
+    } catch (cause) {
+      session.closed(1006, '');
+      throw this.#refusal(cause);
+    }
+  }
+
+  /**
+   * Answers a long poll.
+   * @throws Refusal
+   */
+  async poll(opening: PollOpening): Promise<PollAnswer> {
+    const room = await this.#enterRoom(opening);
+    const poll = new Poll(room, opening);
+    room.enter(poll);
+    try {
+      return await poll.answer();
+    } catch (cause) {
+      throw this.#refusal(cause);
+    } finally {
+      room.leave(poll);
+    }
+  }
+
+  /** Admits a member of the user, and subscribes for the first. @throws Refusal */
+  async #enterRoom({ userId, address }: { readonly userId: string; readonly address: string }): Promise<UserSessions> {
+    this.#admit(address);
+    const subscription = this.#subscriptions.acquire(userId);
     try {
       await subscription.opened();
       this.#checkUser(subscription);
-      const session = new Session(this.#context, subscription.audience, opening);
-      subscription.audience.enter(session);
-      return session;
+      return subscription.audience;
     } catch (cause) {
-      this.#discharge(opening.address, subscription);
-      if (cause instanceof Refusal) throw cause;
-      if (this.#closing) throw new Refusal(this.#closing);
-      this.#context.onError('subscribe', cause);
-      throw new Refusal('broker_unavailable', "the user's stream cannot be read now; try again later");
+      this.#discharge(address, subscription);
+      throw this.#refusal(cause);
     }
+  }
+
+  #refusal(cause: unknown): Refusal {
+    if (cause instanceof Refusal) return cause;
+    if (this.#closing) return new Refusal(this.#closing);
+    this.#context.onError('subscribe', cause);
+    return new Refusal('broker_unavailable', "the user's stream cannot be read now; try again later");
   }
 
   /** Ends all sessions, spread out, and resolves when the last has gone, or when `withinMs` have passed and it was cut. */
   async drain(withinMs: number): Promise<void> {
     this.#closing ??= 'restarting';
-    const sessions = [...this.#sessions()];
-    const spreadMs = Math.min(withinMs * 0.8, sessions.length / DRAINED_PER_MS);
-    for (const session of sessions) {
-      if (spreadMs < 1) session.end('restarting');
-      else setTimer(() => session.end('restarting'), Math.random() * spreadMs);
+    const members = [...this.#members()];
+    const spreadMs = Math.min(withinMs * 0.8, members.length / DRAINED_PER_MS);
+    for (const member of members) {
+      if (spreadMs < 1 || member instanceof Poll) member.end('restarting');
+      else setTimer(() => member.end('restarting'), Math.random() * spreadMs);
     }
     await this.#empty(withinMs);
   }
@@ -94,19 +136,19 @@ export class Hub {
   /** Ends all sessions at once. */
   async close(): Promise<void> {
     this.#closing ??= 'going_away';
-    for (const session of this.#sessions()) session.end('going_away');
+    for (const member of this.#members()) member.end('going_away');
     await this.#empty(1_000);
     this.#subscriptions.close();
   }
 
-  *#sessions(): Iterable<Session> {
-    for (const subscription of this.#subscriptions.values()) yield* subscription.audience.sessions;
+  *#members(): Iterable<Member> {
+    for (const subscription of this.#subscriptions.values()) yield* subscription.audience.members;
   }
 
   #empty(withinMs: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimer(() => {
-        for (const session of this.#sessions()) session.hung();
+        for (const member of this.#members()) member.hung();
         resolve();
       }, withinMs);
       this.#whenEmpty.push(() => {
@@ -117,7 +159,7 @@ export class Hub {
     });
   }
 
-  #admit({ address }: SessionOpening): void {
+  #admit(address: string): void {
     if (this.#closing) throw new Refusal(this.#closing);
     const { maxConnections, maxConnectionsPerAddress } = this.#context.limits;
     if (maxConnections > 0 && this.#admitted >= maxConnections) {
@@ -136,17 +178,13 @@ export class Hub {
 
   #checkUser(subscription: Subscription<UserSessions>): void {
     const { maxConnectionsPerUser } = this.#context.limits;
-    if (maxConnectionsPerUser > 0 && subscription.audience.sessions.length >= maxConnectionsPerUser) {
+    if (maxConnectionsPerUser > 0 && subscription.audience.members.length >= maxConnectionsPerUser) {
       throw new Refusal(
         'too_many_connections',
         `at most ${maxConnectionsPerUser} connections per user; close one first`,
       );
     }
     if (this.#closing) throw new Refusal(this.#closing);
-  }
-
-  #left(session: Session, subscription: Subscription<UserSessions>): void {
-    this.#discharge(session.address, subscription);
   }
 
   #discharge(address: string, subscription: Subscription<UserSessions>): void {
@@ -162,4 +200,13 @@ export class Hub {
     if (this.#admitted > 0) return;
     for (const resolve of this.#whenEmpty.splice(0)) resolve();
   }
+}
+
+/** What each kind of session's heartbeat goes by. A response that only writes cannot be asked for a sign of life. */
+function timesOf(intervalMs: number, quietMs: number): Readonly<Record<'plain' | 'v1' | 'sse', HeartbeatTimes>> {
+  return {
+    plain: { intervalMs, quietMs: 0, warnMs: 0 },
+    v1: { intervalMs, quietMs, warnMs: WARN_MS },
+    sse: { intervalMs: 0, quietMs, warnMs: WARN_MS },
+  };
 }

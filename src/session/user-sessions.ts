@@ -1,16 +1,30 @@
-// One user's sessions on this process: the audience of the user's subscription.
+// One user's sessions and polls on this process: the audience of the user's subscription.
 
 import type { DisconnectMark, Publication, StreamSlice } from '../broker/broker.ts';
-import type { Audience, ResetReason, Subscription } from '../broker/subscriptions.ts';
+import type { Audience, Subscription } from '../broker/subscriptions.ts';
 import type { Position } from '../protocol/cursor.ts';
+import type { RefusalCode } from '../protocol/refusals.ts';
+import type { ResetReason } from '../protocol/session-messages.ts';
 import type { SessionContext } from './context.ts';
-import type { Session } from './session.ts';
 
-const NOBODY: readonly Session[] = Object.freeze([]);
+/** A session or a poll, as its user's subscription and the hub see it. */
+export interface Member {
+  readonly address: string;
+  deliver(publication: Publication): void;
+  whisper(payload: string): void;
+  mark(mark: DisconnectMark): void;
+  /** The subscription moved without proof that nothing lies in between. */
+  jumped(reason: ResetReason): void;
+  end(why: RefusalCode): void;
+  /** It was ended and is still there. */
+  hung(): void;
+}
+
+const NOBODY: readonly Member[] = Object.freeze([]);
 
 export class UserSessions implements Audience {
-  /** Never changed in place: a session may leave while a message is on its way to all. */
-  sessions: readonly Session[] = NOBODY;
+  /** Never changed in place: a member may leave while a message is on its way to all. */
+  members: readonly Member[] = NOBODY;
   readonly #context: SessionContext;
   readonly #subscription: Subscription<UserSessions>;
 
@@ -19,14 +33,14 @@ export class UserSessions implements Audience {
     this.#subscription = subscription;
   }
 
-  enter(session: Session): void {
-    this.sessions = [...this.sessions, session];
+  enter(member: Member): void {
+    this.members = [...this.members, member];
   }
 
-  leave(session: Session): void {
-    const rest = this.sessions.filter((other) => other !== session);
-    this.sessions = rest.length === 0 ? NOBODY : rest;
-    this.#context.left(session, this.#subscription);
+  leave(member: Member): void {
+    const rest = this.members.filter((other) => other !== member);
+    this.members = rest.length === 0 ? NOBODY : rest;
+    this.#context.left(member, this.#subscription);
   }
 
   /** A copy of where the subscription stands. */
@@ -40,29 +54,30 @@ export class UserSessions implements Audience {
     return position.offset === offset && position.tag === tag && position.epoch === epoch;
   }
 
+  /** Has the subscription look for itself whether it has missed something. */
   advance(): Promise<void> {
     return this.#subscription.advance();
   }
 
-  read(after: Position): Promise<StreamSlice> {
-    return this.#subscription.read(after);
+  read(after: Position | null, limit?: number): Promise<StreamSlice> {
+    return this.#subscription.read(after, limit);
   }
 
   deliver(publication: Publication): void {
-    const sessions = this.sessions;
-    for (let i = 0; i < sessions.length; i++) sessions[i]!.deliver(publication);
+    const { members } = this;
+    for (let i = 0; i < members.length; i++) members[i]!.deliver(publication);
   }
 
   whisper(payload: string): void {
-    for (const session of this.sessions) session.whisper(payload);
+    for (const member of this.members) member.whisper(payload);
   }
 
   mark(mark: DisconnectMark): void {
     this.#context.forgetTokens(this.#subscription.userId);
-    for (const session of this.sessions) session.mark(mark);
+    for (const member of this.members) member.mark(mark);
   }
 
   reset(reason: ResetReason): void {
-    for (const session of this.sessions) session.reset(reason);
+    for (const member of this.members) member.jumped(reason);
   }
 }

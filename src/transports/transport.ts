@@ -1,20 +1,29 @@
 // The Transport contract: one open pipe to one client. A session's send queue writes to it; it tells its session what
 // comes back.
 
-/** How a client is connected. */
-export type TransportKind = 'websocket' | 'http';
+/** How a client is connected; `http` is a request of its own, such as for counts. */
+export type TransportKind = 'websocket' | 'sse' | 'poll' | 'http';
+
+/** A message as a pipe carries it. The same frame may be written to several pipes; its bytes are never changed. */
+export interface Frame {
+  readonly bytes: Uint8Array;
+  /** Where the cursor's characters go in a copy of the bytes; -1: the frame has no cursor. */
+  readonly stampAt: number;
+}
 
 export interface Transport {
   readonly kind: TransportKind;
   /** Bytes handed over and not yet taken by the operating system. */
   readonly bufferedBytes: number;
-  /** The bytes that carry this message on this pipe; the caller may write them to several pipes of the same kind. */
-  frame(payload: string): Uint8Array;
+  /** The frame of a stored message. `unread`: it counted for this user. */
+  message(payload: string, unread: boolean): Frame;
+  /** The frame of a message that is not stored. `cursor`: where the client stands after it, if it says so. */
+  control(payload: string, cursor: string | null): Frame;
   /** Writes frames, joined, at once. False where the operating system did not take them all. */
   write(frames: Uint8Array): boolean;
   /** Calls `TransportOwner.drained` once, when everything written has been taken. */
   awaitDrain(): void;
-  /** Asks the peer for a sign of life. */
+  /** Gives the peer a sign of life, and asks it for one where the transport can. */
   ping(): void;
   /** Says goodbye in the transport's way and ends; the first call wins. */
   close(code: number, reason: string): void;
@@ -24,7 +33,7 @@ export interface Transport {
 
 /** What a transport tells the session that it carries. */
 export interface TransportOwner {
-  /** The pipe is open: live messages may be written. */
+  /** The pipe is open: messages may be written. */
   start(transport: Transport): void;
   /** A text message from the client. */
   receive(text: string): void;

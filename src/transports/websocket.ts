@@ -4,9 +4,12 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type Server, WebSocket, WebSocketServer } from 'ws';
-import type { Transport, TransportOwner } from './transport.ts';
+import { withCursor } from '../protocol/codec.ts';
+import { CURSOR_LENGTH } from '../protocol/cursor.ts';
+import type { Frame, Transport, TransportOwner } from './transport.ts';
 
 const CLOSE_MS = 2_000;
+const V1 = 'usercast.v1';
 
 /** A `ws` socket that knows whose it is, so that its listeners are functions shared by all. */
 class OwnedWebSocket extends WebSocket {
@@ -36,30 +39,66 @@ const PING = Buffer.from([0x89, 0x00]);
 
 const NOTHING = Buffer.alloc(0);
 
-/** One message goes to many sockets, one after the other: the last frame is the next one's as well. */
-let lastPayload = '';
-let lastFrame = textFrame('');
+const CURSOR_PLACE = '-'.repeat(CURSOR_LENGTH);
+
+function plainFrame(payload: string): Frame {
+  return { bytes: textFrame(payload), stampAt: -1 };
+}
+
+/** The `usercast.v1` form of a stored message, its cursor still to be stamped. */
+function stampedFrame(payload: string, unread: boolean): Frame {
+  const text = withCursor(payload, CURSOR_PLACE, unread);
+  const bytes = textFrame(text);
+  return { bytes, stampAt: bytes.length - (text.length - text.lastIndexOf(CURSOR_PLACE)) };
+}
+
+/** One message goes to many sockets, one after the other: the last frame of a form is the next one's as well. */
+class LastFrame {
+  #payload = '';
+  #frame: Frame;
+  readonly #make: (payload: string) => Frame;
+
+  constructor(make: (payload: string) => Frame) {
+    this.#make = make;
+    this.#frame = make('{}');
+  }
+
+  of(payload: string): Frame {
+    if (payload !== this.#payload) {
+      this.#frame = this.#make(payload);
+      this.#payload = payload;
+    }
+    return this.#frame;
+  }
+}
+
+const plain = new LastFrame(plainFrame);
+const stamped = new LastFrame((payload) => stampedFrame(payload, false));
+const stampedUnread = new LastFrame((payload) => stampedFrame(payload, true));
 
 class WebSocketTransport implements Transport {
   readonly kind = 'websocket';
   readonly #ws: OwnedWebSocket;
   readonly #socket: Duplex;
+  readonly #isV1: boolean;
 
-  constructor(ws: OwnedWebSocket, socket: Duplex) {
+  constructor(ws: OwnedWebSocket, socket: Duplex, isV1: boolean) {
     this.#ws = ws;
     this.#socket = socket;
+    this.#isV1 = isV1;
   }
 
   get bufferedBytes(): number {
     return this.#socket.writableLength;
   }
 
-  frame(payload: string): Uint8Array {
-    if (payload !== lastPayload) {
-      lastFrame = textFrame(payload);
-      lastPayload = payload;
-    }
-    return lastFrame;
+  message(payload: string, unread: boolean): Frame {
+    if (!this.#isV1) return plain.of(payload);
+    return unread ? stampedUnread.of(payload) : stamped.of(payload);
+  }
+
+  control(payload: string): Frame {
+    return plainFrame(payload);
   }
 
   write(frames: Uint8Array): boolean {
@@ -154,7 +193,7 @@ export class WebSocketAcceptor {
       ws.on('pong', onLifeSign);
       ws.on('close', onClose);
       ws.on('error', onError);
-      owner.start(new WebSocketTransport(ws, socket));
+      owner.start(new WebSocketTransport(ws, socket, protocol === V1));
     });
     if (!opened) owner.closed(1006, '');
   }
