@@ -51,6 +51,10 @@ export class Pair {
     return this.#server.ask('cpu');
   }
 
+  growYoungGeneration() {
+    return this.#server.ask('growYoungGeneration');
+  }
+
   /** Bytes in memory after garbage collection: `{ rss, heapUsed }`. */
   memory() {
     return this.#server.ask('memory');

@@ -17,6 +17,7 @@ import { issueTokens, userIds } from './workload.mjs';
 const FULL = {
   connections: 3_000,
   idleConnections: 5_000,
+  memoryWarmUp: 1_000,
   handshakes: 3_000,
   generations: 2,
   rounds: 3,
@@ -38,7 +39,7 @@ function checkOpenFiles() {
 }
 
 async function prepare() {
-  const users = userIds(Math.max(size.idleConnections, 2 * size.handshakes));
+  const users = userIds(Math.max(size.idleConnections + size.memoryWarmUp, 2 * size.handshakes));
   const byAlg = {};
   for (const alg of ['RS256', 'HS256']) byAlg[alg] = { users, ...(await issueTokens(alg, users)) };
   const share = ({ users, tokens, keys }, from, to) => ({
@@ -53,7 +54,11 @@ async function prepare() {
   });
   return {
     messages: { ...size, ...share(byAlg.HS256, 0, size.connections) },
-    memory: { rounds: size.processRounds, ...share(byAlg.RS256, 0, size.idleConnections) },
+    memory: {
+      rounds: size.processRounds,
+      ...share(byAlg.RS256, 0, size.idleConnections),
+      warmUp: share(byAlg.RS256, size.idleConnections, size.idleConnections + size.memoryWarmUp),
+    },
     handshakes: {
       rounds: size.processRounds,
       workloads: { RS256: sets(byAlg.RS256), HS256: sets(byAlg.HS256) },

@@ -70,7 +70,8 @@ export class UserRecords {
 
   async disconnect(userId: string, options: DisconnectOptions): Promise<void> {
     checkUserId(userId);
-    await this.#ask('publish', () => this.#parts.broker.mark(userId, checkDisconnect(options)));
+    const target = checkDisconnect(options);
+    await this.#ask('publish', () => this.#parts.broker.mark(userId, target));
   }
 
   async #ask<T>(stage: ErrorStage, ask: () => Promise<T>): Promise<T> {

@@ -7,6 +7,7 @@ import type { ResetReason } from '../protocol/session-messages.ts';
 import { type Wheel, WheelTask, withDeadline } from '../timers.ts';
 import type { Broker, DisconnectMark, Publication, StreamListener, StreamSlice, Unsubscribe } from './broker.ts';
 import { Hold } from './hold.ts';
+import { PositionCheck } from './position-check.ts';
 
 /** The sessions of one user on this process, as their subscription sees them. */
 export interface Audience {
@@ -28,7 +29,7 @@ export interface SubscriptionsOptions {
 const LINGER_MS = 3_000;
 const RETRY_MS = 1_000;
 const PAGE = 100;
-const NO_READS = Promise.resolve();
+const DONE = Promise.resolve();
 
 /** Is this publication the very next one after the position? */
 export function follows(position: Position, publication: Publication): boolean {
@@ -67,7 +68,8 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
   markNumber = 0;
   holders = 0;
   #state: 'opening' | 'live' | 'repairing' | 'ended' = 'opening';
-  readonly #hold = new Hold();
+  /** Takes what arrives while it opens or repairs; not there at any other time, for most subscriptions are live. */
+  #hold: Hold | null = new Hold();
   #reading: Promise<void> | null = null;
   /** Reads that were asked for and not sent yet. */
   #waiting: Map<string, Promise<StreamSlice>> | null = null;
@@ -99,7 +101,7 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
     const waiting = this.#waiting?.get(key);
     if (waiting) return waiting;
     const { broker, deadlineMs } = this.#owner.options;
-    const read = (this.#reads ?? NO_READS).then(() => {
+    const read = (this.#reads ?? DONE).then(() => {
       this.#waiting?.delete(key);
       return withDeadline(broker.read(this.userId, after, limit), deadlineMs, 'the broker, asked to read,');
     });
@@ -118,7 +120,7 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
     if (this.#state === 'live') {
       if (follows(this, publication)) this.#deliver(publication);
       else this.#repair(publication);
-    } else if (this.#state !== 'ended') this.#hold.add(publication);
+    } else this.#hold?.add(publication);
   }
 
   whisper(payload: string): void {
@@ -135,6 +137,10 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
     return this.#state === 'ended';
   }
 
+  get isLive(): boolean {
+    return this.#state === 'live';
+  }
+
   /** Lingered without a holder, or waited to repair again. */
   override due(): void {
     if (this.holders === 0) this.end();
@@ -149,14 +155,17 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
 
   /** Reads what may be missing after the position, and delivers it; resolves after one try. Never rejects. */
   advance(): Promise<void> {
-    if (this.#state === 'live') this.#state = 'repairing';
+    if (this.#state === 'live') {
+      this.#state = 'repairing';
+      this.#hold = new Hold();
+    }
     return this.#readOn();
   }
 
   end(): void {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
-    this.#hold.clear();
+    this.#hold = null;
     this.#owner.options.wheel.cancel(this);
     this.#owner.ended(this);
     if (this.#unsubscribe) this.#leave(this.#unsubscribe);
@@ -175,6 +184,8 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
       if (this.#state === 'ended') throw new UsercastError('closed', 'usercast was closed meanwhile');
       this.#moveTo(slice.top);
       this.markNumber = Math.max(this.markNumber, slice.markNumber);
+      // One promise for all, so that an open subscription keeps none of its own.
+      this.opening = DONE;
       if (this.#join(0)) return;
       this.#state = 'repairing';
       void this.#readOn();
@@ -209,9 +220,8 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
   }
 
   #repair(publication: Publication): void {
-    this.#hold.add(publication);
-    this.#state = 'repairing';
-    void this.#readOn();
+    void this.advance();
+    this.#hold?.add(publication);
   }
 
   #readOn(): Promise<void> {
@@ -239,7 +249,7 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
   async #readToTop(): Promise<number> {
     for (;;) {
       const from = { epoch: this.epoch, offset: this.offset, tag: this.tag };
-      const asked = this.#hold.begin();
+      const asked = this.#hold!.begin();
       const slice = await this.read(from);
       if (this.#state !== 'repairing') return asked;
       for (const mark of slice.marks) this.mark(mark);
@@ -259,8 +269,9 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
    * that the broker has lost it since, or that it comes from a stream that is no more.
    */
   #join(asked: number): boolean {
-    if (this.#state === 'ended') return false;
-    const { held } = this.#hold;
+    const hold = this.#hold;
+    if (!hold) return false;
+    const { held } = hold;
     let lost = false;
     // Delivering may add to what is held.
     for (let i = 0; i < held.length; i++) {
@@ -269,13 +280,15 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
       else if (this.#isPast(publication)) continue;
       else if (i < asked) lost ||= publication.epoch === this.epoch;
       else {
-        this.#hold.forgetFirst(i);
+        hold.forgetFirst(i);
         return false;
       }
     }
-    this.#hold.forgetFirst(held.length);
-    if (this.#hold.overflowed) return false;
+    hold.forgetFirst(held.length);
+    if (hold.overflowed) return false;
+    if (this.over) return false;
     this.#state = 'live';
+    this.#hold = null;
     if (lost) this.audience.reset('rollback');
     return true;
   }
@@ -288,10 +301,12 @@ export class Subscriptions<A extends Audience> {
   /** @internal */
   readonly createAudience: (subscription: Subscription<A>) => A;
   readonly #byUser = new Map<string, Subscription<A>>();
+  readonly #check: PositionCheck | null;
 
   constructor(options: SubscriptionsOptions, createAudience: (subscription: Subscription<A>) => A) {
     this.options = options;
     this.createAudience = createAudience;
+    this.#check = options.broker.reliable ? null : new PositionCheck(options, () => this.#byUser.values());
   }
 
   get size(): number {
@@ -312,6 +327,7 @@ export class Subscriptions<A extends Audience> {
     if (!subscription) {
       subscription = new Subscription(userId, this);
       this.#byUser.set(userId, subscription);
+      this.#check?.watch();
     } else if (subscription.holders === 0) subscription.revive();
     subscription.holders++;
     return subscription;
@@ -324,9 +340,11 @@ export class Subscriptions<A extends Audience> {
   /** @internal */
   ended(subscription: Subscription<A>): void {
     if (this.#byUser.get(subscription.userId) === subscription) this.#byUser.delete(subscription.userId);
+    if (this.#byUser.size === 0) this.#check?.rest();
   }
 
   close(): void {
+    this.#check?.stop();
     for (const subscription of this.#byUser.values()) subscription.end();
   }
 }

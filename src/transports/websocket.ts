@@ -11,11 +11,6 @@ import type { Frame, Transport, TransportOwner } from './transport.ts';
 const CLOSE_MS = 2_000;
 const V1 = 'usercast.v1';
 
-/** A `ws` socket that knows whose it is, so that its listeners are functions shared by all. */
-class OwnedWebSocket extends WebSocket {
-  owner: TransportOwner | null = null;
-}
-
 /** An unmasked, final text frame. @see RFC 6455 section 5.2 */
 function textFrame(payload: string): Buffer {
   const length = Buffer.byteLength(payload);
@@ -33,9 +28,6 @@ function textFrame(payload: string): Buffer {
   frame.write(payload, headerLength);
   return frame;
 }
-
-/** An empty, final ping frame. @see RFC 6455 section 5.5.2 */
-const PING = Buffer.from([0x89, 0x00]);
 
 const NOTHING = Buffer.alloc(0);
 
@@ -76,20 +68,28 @@ const plain = new LastFrame(plainFrame);
 const stamped = new LastFrame((payload) => stampedFrame(payload, false));
 const stampedUnread = new LastFrame((payload) => stampedFrame(payload, true));
 
-class WebSocketTransport implements Transport {
+/** A `ws` socket that is its session's transport: one object for both, and listeners that are functions shared by all. */
+class SessionWebSocket extends WebSocket implements Transport {
   readonly kind = 'websocket';
-  readonly #ws: OwnedWebSocket;
-  readonly #socket: Duplex;
-  readonly #isV1: boolean;
+  owner: TransportOwner | null = null;
+  #socket: Duplex | null = null;
+  #isV1 = false;
 
-  constructor(ws: OwnedWebSocket, socket: Duplex, isV1: boolean) {
-    this.#ws = ws;
+  /** To be called when the handshake is complete. */
+  carry(owner: TransportOwner, socket: Duplex, isV1: boolean): void {
+    this.owner = owner;
     this.#socket = socket;
     this.#isV1 = isV1;
+    this.on('message', onMessage);
+    this.on('ping', onLifeSign);
+    this.on('pong', onLifeSign);
+    this.on('close', onClose);
+    this.on('error', onError);
+    owner.start(this);
   }
 
   get bufferedBytes(): number {
-    return this.#socket.writableLength;
+    return this.#socket!.writableLength;
   }
 
   message(payload: string, unread: boolean): Frame {
@@ -102,39 +102,27 @@ class WebSocketTransport implements Transport {
   }
 
   write(frames: Uint8Array): boolean {
-    return this.#ws.readyState !== WebSocket.OPEN || this.#socket.write(frames);
+    return this.readyState !== WebSocket.OPEN || this.#socket!.write(frames);
   }
 
   awaitDrain(): void {
     // `drain` comes only after a write that went over the socket's own mark; the call back of a write comes after each.
-    this.#socket.write(NOTHING, () => this.#ws.owner?.drained());
-  }
-
-  ping(): void {
-    this.write(PING);
-  }
-
-  close(code: number, reason: string): void {
-    this.#ws.close(code, reason);
-  }
-
-  terminate(): void {
-    this.#ws.terminate();
+    this.#socket!.write(NOTHING, () => this.owner?.drained());
   }
 }
 
 function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
-  const { owner } = this as OwnedWebSocket;
+  const { owner } = this as SessionWebSocket;
   if (isBinary) owner?.receiveBinary();
   else owner?.receive(data.toString());
 }
 
 function onLifeSign(this: WebSocket): void {
-  (this as OwnedWebSocket).owner?.alive();
+  (this as SessionWebSocket).owner?.alive();
 }
 
 function onClose(this: WebSocket, code: number, reason: Buffer): void {
-  const socket = this as OwnedWebSocket;
+  const socket = this as SessionWebSocket;
   socket.owner?.closed(code, reason.toString());
   socket.owner = null;
 }
@@ -150,7 +138,7 @@ const PROTOCOL_ERROR = 1002;
 
 /** Nothing more is read, and `ws` closes by itself; the code of that is in no later event. */
 function onError(this: WebSocket, error: Error & { readonly code?: string }): void {
-  const socket = this as OwnedWebSocket;
+  const socket = this as SessionWebSocket;
   const isPeers = error.code?.startsWith('WS_ERR_');
   socket.owner?.closed(isPeers ? (CLOSE_CODES[error.code!] ?? PROTOCOL_ERROR) : 1006, '');
   socket.owner = null;
@@ -158,7 +146,7 @@ function onError(this: WebSocket, error: Error & { readonly code?: string }): vo
 
 /** Completes WebSocket handshakes; one for each usercast. */
 export class WebSocketAcceptor {
-  readonly #server: Server<typeof OwnedWebSocket>;
+  readonly #server: Server<typeof SessionWebSocket>;
   #protocol: string | undefined;
 
   /** `maxMessageBytes`: a longer message from a client closes with 1009. */
@@ -170,7 +158,7 @@ export class WebSocketAcceptor {
       maxPayload: maxMessageBytes,
       closeTimeout: CLOSE_MS,
       handleProtocols: () => this.#protocol ?? false,
-      WebSocket: OwnedWebSocket,
+      WebSocket: SessionWebSocket,
     };
     this.#server = new WebSocketServer(options);
   }
@@ -187,13 +175,7 @@ export class WebSocketAcceptor {
     this.#protocol = protocol;
     this.#server.handleUpgrade(request, socket, head, (ws) => {
       opened = true;
-      ws.owner = owner;
-      ws.on('message', onMessage);
-      ws.on('ping', onLifeSign);
-      ws.on('pong', onLifeSign);
-      ws.on('close', onClose);
-      ws.on('error', onError);
-      owner.start(new WebSocketTransport(ws, socket, protocol === V1));
+      ws.carry(owner, socket, protocol === V1);
     });
     if (!opened) owner.closed(1006, '');
   }

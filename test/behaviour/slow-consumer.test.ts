@@ -60,7 +60,7 @@ describe('a client that does not read', () => {
     expect(await slow.closed).toEqual({ code: 4410, reason: 'messages lost' });
     expect(slow.all('n')).toEqual(upTo(slow.messages.length));
     expect(slow.messages.length).toBeLessThan(last);
-    expect(await site.event('reset')).toMatchObject({ userId: 'ada', reason: 'trimmed' });
+    expect(await site.event('reset')).toMatchObject({ userId: 'ada', reason: 'lagging' });
     expect(await site.event('disconnect')).toMatchObject({ code: 4410 });
   });
 
