@@ -14,6 +14,8 @@ export default defineConfig({
     // Tests and examples name the package as its users do, and get the sources.
     alias: [
       { find: /^usercast$/, replacement: file('src/index.ts') },
+      { find: /^usercast\/client$/, replacement: file('src/client/index.ts') },
+      { find: /^usercast\/testing$/, replacement: file('src/testing/index.ts') },
       { find: /^usercast\/(express|koa)$/, replacement: file('adapters/$1.ts') },
     ],
   },

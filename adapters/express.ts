@@ -10,8 +10,8 @@ export type RequestServer = Pick<Usercast, 'handleRequest'>;
 export type ExpressMiddleware = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void;
 
 /**
- * Serves `counts` and `ack` and sets `req.usercast` for the routes after it. `path` is absolute on the server, so it may
- * be mounted anywhere, before or after `attach`, before or after body parsers.
+ * Serves the HTTP endpoints (`sse`, `messages`, `counts`, `ack`) and sets `req.usercast` for the routes after it. `path`
+ * is absolute on the server, so it may be mounted anywhere, before or after `attach`, body parsers or compression.
  *
  * TypeScript learns of `req.usercast` from this, once in the host's code:
  * ```ts

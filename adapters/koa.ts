@@ -30,9 +30,9 @@ interface MountedRequest extends IncomingMessage {
 }
 
 /**
- * Serves `counts` and `ack` and sets `ctx.usercast` for the middleware after it. `path` is absolute on the server, so it
- * may be mounted anywhere, before or after `attach`, before or after body parsers. What is before it resumes when the
- * response has ended.
+ * Serves the HTTP endpoints (`sse`, `messages`, `counts`, `ack`) and sets `ctx.usercast` for the middleware after it.
+ * `path` is absolute on the server, so it may be mounted anywhere, before or after `attach`, body parsers or compression.
+ * What is before it resumes when the response has ended.
  *
  * TypeScript learns of `ctx.usercast` from this, once in the host's code:
  * ```ts

@@ -83,6 +83,11 @@ export interface UsercastOptions<H extends HostTypes = HostTypes> {
   readonly allowedOrigins?: AllowedOrigins;
   /** When the server asks clients for a sign of life. */
   readonly heartbeat?: HeartbeatOptions;
+  /**
+   * Lets pages of other origins use the HTTP endpoints (CORS), preflights included: those that `allowedOrigins` allows.
+   * Default `false`: a browser keeps the answers from them.
+   */
+  readonly cors?: boolean;
   /** Bounds on clients, messages and waiting. */
   readonly limits?: LimitOptions;
   /** Default: every type but `msg.delete` and `msg.edit` counts. */
@@ -104,6 +109,7 @@ export interface ResolvedOptions {
   readonly authorize: Authorize;
   /** null: the request's own host. */
   readonly allowedOrigins: AllowedOrigins | null;
+  readonly cors: boolean;
   readonly heartbeat: Required<HeartbeatOptions>;
   readonly limits: Required<LimitOptions>;
   readonly countable: Countable;
@@ -119,6 +125,7 @@ const OPTION_NAMES = [
   'path',
   'authorize',
   'allowedOrigins',
+  'cors',
   'heartbeat',
   'limits',
   'countable',
@@ -129,6 +136,7 @@ const OPTION_NAMES = [
 
 const DEFAULTS = Object.freeze({
   path: '/box-users/:id',
+  cors: false,
   heartbeat: Object.freeze({ intervalMs: 60_000, pingMs: 25_000 }),
   limits: Object.freeze({
     maxMessageBytes: 8_192,
@@ -185,7 +193,8 @@ export function resolveOptions(given: UsercastOptions): ResolvedOptions {
   for (const name of ['authorize', 'countable'] as const) optionalFunction(name, given[name]);
   checkAllowedOrigins(given.allowedOrigins);
   checkTrustProxy(given.trustProxy);
-  const { path = DEFAULTS.path, events = {}, notifications = {} } = given;
+  const { path = DEFAULTS.path, cors = DEFAULTS.cors, events = {}, notifications = {} } = given;
+  if (typeof cors !== 'boolean') wrongOption('cors', 'true or false', cors);
   checkSchemas('events', events);
   checkSchemas('notifications', notifications);
   return {
@@ -195,6 +204,7 @@ export function resolveOptions(given: UsercastOptions): ResolvedOptions {
     path: checkPath(path),
     authorize: given.authorize ?? ((identity, userId) => identity.userId === userId),
     allowedOrigins: given.allowedOrigins ?? null,
+    cors,
     heartbeat: numbers('heartbeat', given.heartbeat, DEFAULTS.heartbeat, []),
     limits: numbers('limits', given.limits, DEFAULTS.limits, UNLIMITED_AT_0),
     countable: given.countable ?? countsByType,

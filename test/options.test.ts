@@ -24,6 +24,7 @@ describe('the options', () => {
       counters: null,
       path: '/box-users/:id',
       allowedOrigins: null,
+      cors: false,
       heartbeat: { intervalMs: 60_000, pingMs: 25_000 },
       limits: {
         maxMessageBytes: 8_192,
@@ -95,6 +96,10 @@ describe('the options', () => {
     expect(resolveOptions({ allowedOrigins } as UsercastOptions).allowedOrigins).toBe(allowedOrigins);
   });
 
+  it.each([true, false])('take %o as cors', (cors) => {
+    expect(resolveOptions({ cors }).cors).toBe(cors);
+  });
+
   it.each([false, 0, 2, [], ['127.0.0.1', '::1', '10.0.0.0/8']])('take %o as trustProxy', (trustProxy) => {
     expect(createUsercast({ trustProxy } as UsercastOptions).health().ok).toBe(true);
   });
@@ -150,6 +155,9 @@ const WRONG: [unknown, string][] = [
   [{ allowedOrigins: ['https://a.example', '*'] }, `allowedOrigins must be ${origins}, got "*"`],
   [{ allowedOrigins: [/x/] }, `allowedOrigins must be ${origins}, got an object`],
   [{ allowedOrigins: null }, `allowedOrigins must be ${origins}, got null`],
+  [{ cors: '*' }, 'cors must be true or false, got "*"'],
+  [{ cors: null }, 'cors must be true or false, got null'],
+  [{ cors: { origin: '*' } }, 'cors must be true or false, got an object'],
   [{ trustProxy: true }, `trustProxy must be ${proxies}, got true`],
   [{ trustProxy: -1 }, `trustProxy must be ${proxies}, got -1`],
   [{ trustProxy: Number.NaN }, `trustProxy must be ${proxies}, got NaN`],

@@ -4,7 +4,7 @@
 import { isId, MAX_ID_LENGTH } from '../protocol/ids.ts';
 import { Refusal } from '../protocol/refusals.ts';
 
-const ENDPOINT_METHODS = { ws: 'GET', counts: 'GET', ack: 'POST' } as const;
+const ENDPOINT_METHODS = { ws: 'GET', sse: 'GET', messages: 'GET', counts: 'GET', ack: 'POST' } as const;
 
 /** The endpoints under `path`, by their last segment. */
 export type Endpoint = keyof typeof ENDPOINT_METHODS;

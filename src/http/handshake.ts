@@ -96,12 +96,22 @@ export function selectedProtocol(offered: readonly string[]): string | undefined
  * @throws Refusal `malformed_cursor`
  */
 export function cursorOf(req: IncomingMessage): Position | 'unreadable' | null {
-  const cursor = queryParameter(req, 'cursor');
-  return cursor === null ? null : readCursor(cursor);
+  return readCursor(queryParameter(req, 'cursor'));
 }
 
-/** @throws Refusal `malformed_cursor` */
-export function readCursor(cursor: string): Position | 'unreadable' {
+/**
+ * The position that a client of an event stream presents: an `EventSource` that reconnects keeps its URL, so what the
+ * header says is newer than what the query does.
+ * @throws Refusal `malformed_cursor`
+ * @see WHATWG HTML section 9.2.4
+ */
+export function eventStreamCursorOf(req: IncomingMessage): Position | 'unreadable' | null {
+  const lastEventId = req.headers['last-event-id'];
+  return lastEventId ? readCursor(String(lastEventId)) : cursorOf(req);
+}
+
+function readCursor(cursor: string | null): Position | 'unreadable' | null {
+  if (cursor === null || cursor === '') return null;
   const position = decodeCursor(cursor);
   if (position === 'malformed') {
     throw new Refusal('malformed_cursor', 'a cursor has at most 64 characters of A-Z a-z 0-9 _ -');

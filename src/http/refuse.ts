@@ -2,7 +2,7 @@
 
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { Refusal } from '../protocol/refusals.ts';
+import type { Refusal, RefusalCode } from '../protocol/refusals.ts';
 import { setTimer } from '../timers.ts';
 
 /** How long a peer may take to read a refusal and close. */
@@ -10,6 +10,8 @@ const LINGER_MS = 1_000;
 
 /** What every answer of ours carries: the URL may hold a token, and the body is one user's. */
 export const PRIVATE_HEADERS = { 'Cache-Control': 'no-store', 'Referrer-Policy': 'no-referrer' } as const;
+
+const ENDING: readonly RefusalCode[] = ['restarting', 'going_away'];
 
 /** A refusal as it goes over HTTP. */
 interface Problem {
@@ -30,8 +32,8 @@ function problemOf(refusal: Refusal, allow: string): Problem {
   if (retryAfter !== undefined) headers['Retry-After'] = retryAfter;
   if (status === 401) headers['WWW-Authenticate'] = 'Bearer error="invalid_token"';
   if (status === 405) headers.Allow = allow;
-  // What came of the body is not read to its end.
-  if (status === 413) headers.Connection = 'close';
+  // What came of the body is not read to its end; a process that ends wants its clients elsewhere.
+  if (status === 413 || ENDING.includes(refusal.code)) headers.Connection = 'close';
   if (status === 426) {
     headers.Upgrade = 'websocket';
     headers['Sec-WebSocket-Version'] = 13;
@@ -47,11 +49,10 @@ export function isAnswerable(res: ServerResponse): boolean {
 }
 
 /**
- * Answers a request with a refusal, where it can still be answered.
+ * Answers a request with a refusal.
  * @param allow the method that the endpoint takes
  */
 export function refuseRequest(res: ServerResponse, refusal: Refusal, allow: string): void {
-  if (!isAnswerable(res)) return;
   const { status, headers, body } = problemOf(refusal, allow);
   res.writeHead(status, headers);
   res.end(body);

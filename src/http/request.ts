@@ -1,13 +1,19 @@
-// One HTTP request of ours, from its first line to its answer: `counts` and `ack`, and `ws` without an upgrade.
+// One HTTP request of ours, from its first line to its answer. An event stream is handed over to its session when it
+// begins; every other answer is given here.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Identity } from '../auth/token-verifier.ts';
 import { decodeAck } from '../protocol/codec.ts';
 import { Refusal, type RefusalCode } from '../protocol/refusals.ts';
-import { setTimer } from '../timers.ts';
+import { setTimer, type Timer } from '../timers.ts';
+import { SseTransport } from '../transports/sse.ts';
+import type { TransportKind } from '../transports/transport.ts';
 import { readJson } from './body.ts';
+import { answerPreflight, isPreflight, letRead, varyByOrigin } from './cors.ts';
 import type { DoorRules } from './door-engine.ts';
-import { decodeUserId, methodOf, type Target } from './endpoint.ts';
-import { Handshake } from './handshake.ts';
+import { decodeUserId, type Endpoint, methodOf, type Target } from './endpoint.ts';
+import { eventStreamCursorOf, Handshake } from './handshake.ts';
+import { pollQueryOf } from './poll-query.ts';
 import { isAnswerable, PRIVATE_HEADERS, refuseRequest } from './refuse.ts';
 import { tokenOf } from './token.ts';
 
@@ -18,33 +24,41 @@ const TOO_SLOW = {
   serving: 'broker_unavailable',
 } as const satisfies Record<string, RefusalCode>;
 
+const TRANSPORTS: Readonly<Record<Endpoint, TransportKind>> = {
+  ws: 'http',
+  sse: 'sse',
+  messages: 'poll',
+  counts: 'http',
+  ack: 'http',
+};
+
+/** The mean; each client of an event stream gets its own, for all come back at once when a process dies. */
+const RETRY_MS = 2_000;
+
 /** A request of ours. `answer` once. */
 export class EndpointRequest {
   readonly #rules: DoorRules;
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
   readonly #target: Target;
+  readonly #address: string;
   #stage: keyof typeof TOO_SLOW = 'verifying';
   #handshake: Handshake | null = null;
+  #timer: Timer | undefined;
 
   constructor(rules: DoorRules, req: IncomingMessage, res: ServerResponse, target: Target) {
     this.#rules = rules;
     this.#req = req;
     this.#res = res;
     this.#target = target;
+    this.#address = rules.addresses.of(req);
   }
 
   /** Never throws. */
   async answer(): Promise<void> {
-    const { handshakeTimeoutMs } = this.#rules.engine.options.limits;
-    const timer = setTimer(() => {
-      this.#refuse(new Refusal(TOO_SLOW[this.#stage], `the request took longer than ${handshakeTimeoutMs} ms`));
-      this.#handshake?.end();
-    }, handshakeTimeoutMs);
-    this.#res.once('close', () => {
-      clearTimeout(timer);
-      this.#handshake?.end();
-    });
+    this.#timer = setTimer(this.#tooSlow, this.#rules.engine.options.limits.handshakeTimeoutMs);
+    this.#res.once('close', this.#gone);
+    if (!this.#res.socket) this.#req.socket.once('close', this.#goneUnheard);
     try {
       await this.#serve();
     } catch (cause) {
@@ -53,36 +67,89 @@ export class EndpointRequest {
   }
 
   async #serve(): Promise<void> {
-    const { engine } = this.#rules;
+    if (!isAnswerable(this.#res)) return;
+    const { engine, addresses, admission } = this.#rules;
+    const { endpoint, rawUserId } = this.#target;
+    const method = methodOf(endpoint);
+    const host = addresses.hostOf(this.#req);
+    this.#checkOrigin(host);
+    if (engine.options.cors && isPreflight(this.#req)) {
+      answerPreflight(this.#req, this.#res, method);
+      return;
+    }
     if (engine.draining()) throw new Refusal('restarting');
-    const method = methodOf(this.#target.endpoint);
     if (this.#req.method !== method) throw new Refusal('method_not_allowed', `this endpoint takes ${method} alone`);
-    if (this.#target.endpoint === 'ws') {
+    if (endpoint === 'ws') {
       throw new Refusal('upgrade_required', 'this endpoint is a WebSocket; does a proxy drop the Upgrade header?');
     }
-    const userId = await this.#authenticated();
-    if (this.#target.endpoint === 'counts') await this.#counts(userId);
-    else await this.#ack(userId);
+    if (endpoint === 'sse' && !admission.admit()) {
+      throw new Refusal('overloaded', 'too many handshakes at a time: try again later');
+    }
+    const userId = decodeUserId(rawUserId);
+    const transport = TRANSPORTS[endpoint];
+    const handshake = new Handshake(this.#req, { userId, transport, address: this.#address, host });
+    this.#handshake = handshake;
+    if (endpoint === 'sse') await this.#stream(handshake);
+    else if (endpoint === 'messages') await this.#poll(handshake);
+    else if (endpoint === 'counts') await this.#counts(handshake);
+    else await this.#ack(handshake);
   }
 
-  async #authenticated(): Promise<string> {
-    const { engine, origins, addresses } = this.#rules;
-    const userId = decodeUserId(this.#target.rawUserId);
-    const address = addresses.of(this.#req);
-    const host = addresses.hostOf(this.#req);
-    this.#handshake = new Handshake(this.#req, { userId, transport: 'http', address, host });
-    origins.check(this.#handshake);
-    await engine.authenticate!(tokenOf(this.#req, []), this.#handshake);
-    return userId;
+  /** First of all, so that a page may read every answer but the one that it has no business here. */
+  #checkOrigin(host: string | undefined): void {
+    const { engine, origins } = this.#rules;
+    const { origin } = this.#req.headers;
+    const { cors } = engine.options;
+    if (cors) varyByOrigin(this.#res);
+    origins.check({ address: this.#address, origin, host });
+    if (cors && origin !== undefined) letRead(this.#res, origin);
   }
 
-  async #counts(userId: string): Promise<void> {
+  async #authenticated(handshake: Handshake): Promise<Identity> {
+    const identity = await this.#rules.engine.authenticate!(tokenOf(this.#req, []), handshake);
     this.#stage = 'serving';
-    const { counts, cursor } = await this.#rules.engine.counts(userId);
+    return identity;
+  }
+
+  async #stream(handshake: Handshake): Promise<void> {
+    const { engine } = this.#rules;
+    const { userId, address } = handshake;
+    const cursor = eventStreamCursorOf(this.#req);
+    const identity = await this.#authenticated(handshake);
+    if (!isAnswerable(this.#res)) return;
+    const owner = await engine.open({ userId, identity, transport: 'sse', address, isTold: true, cursor });
+    clearTimeout(this.#timer);
+    if (!isAnswerable(this.#res)) {
+      owner.closed(1006, '');
+      return;
+    }
+    const retryMs = Math.round(RETRY_MS * (0.5 + Math.random()));
+    new SseTransport(this.#res, owner, { retryMs, stuckMs: engine.options.heartbeat.intervalMs }).open();
+  }
+
+  async #poll(handshake: Handshake): Promise<void> {
+    const { engine } = this.#rules;
+    const { userId, address, signal } = handshake;
+    const query = pollQueryOf(this.#req);
+    const identity = await this.#authenticated(handshake);
+    if (!isAnswerable(this.#res)) return;
+    // What the engine asks of the broker has deadlines of its own, and the rest is the wait that the client wants.
+    clearTimeout(this.#timer);
+    const { maxBufferedBytes: maxBytes } = engine.options.limits;
+    const { messages, cursor, reset } = await engine.poll({ userId, identity, address, ...query, maxBytes, signal });
+    const end = reset === null ? '' : `,"reset":"${reset}"`;
+    this.#send(200, `{"messages":[${messages.join(',')}],"cursor":"${cursor}"${end}}`);
+  }
+
+  async #counts(handshake: Handshake): Promise<void> {
+    await this.#authenticated(handshake);
+    const { counts, cursor } = await this.#rules.engine.counts(handshake.userId);
     this.#send(200, JSON.stringify({ counts, cursor }));
   }
 
-  async #ack(userId: string): Promise<void> {
+  async #ack(handshake: Handshake): Promise<void> {
+    const { userId } = handshake;
+    await this.#authenticated(handshake);
     if (!isAnswerable(this.#res)) return;
     const { engine } = this.#rules;
     this.#stage = 'reading';
@@ -93,6 +160,22 @@ export class EndpointRequest {
     await engine.ack(userId, ack.boxId);
     this.#send(204);
   }
+
+  readonly #gone = (): void => {
+    clearTimeout(this.#timer);
+    this.#handshake?.end();
+  };
+
+  /** Node tells a response that waits behind another on its connection nothing of the connection's end. */
+  readonly #goneUnheard = (): void => {
+    if (!this.#res.closed) this.#res.destroy().emit('close');
+  };
+
+  readonly #tooSlow = (): void => {
+    const { handshakeTimeoutMs } = this.#rules.engine.options.limits;
+    this.#refuse(new Refusal(TOO_SLOW[this.#stage], `the request took longer than ${handshakeTimeoutMs} ms`));
+    this.#handshake?.end();
+  };
 
   #send(status: number, json?: string): void {
     if (!isAnswerable(this.#res)) return;
@@ -115,11 +198,12 @@ export class EndpointRequest {
 
   #refuse(refusal: Refusal): void {
     if (!isAnswerable(this.#res)) return;
-    const { engine, addresses } = this.#rules;
+    const { endpoint } = this.#target;
     if (this.#stage === 'reading' && !this.#req.complete) this.#res.setHeader('Connection', 'close');
-    refuseRequest(this.#res, refusal, methodOf(this.#target.endpoint));
+    refuseRequest(this.#res, refusal, methodOf(endpoint));
     const known = this.#handshake === null ? {} : { userId: this.#handshake.userId };
-    const address = this.#handshake?.address ?? addresses.of(this.#req);
-    engine.refused({ code: refusal.code, status: refusal.row.status, ...known, address, transport: 'http' });
+    const { code, row } = refusal;
+    const transport = TRANSPORTS[endpoint];
+    this.#rules.engine.refused({ code, status: row.status, ...known, address: this.#address, transport });
   }
 }

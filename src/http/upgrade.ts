@@ -23,6 +23,8 @@ const TOO_SLOW = { verifying: 'verifier_unavailable', opening: 'broker_unavailab
   RefusalCode
 >;
 
+const UNWATCHED_MS = 50;
+
 /** A handshake of ours. `begin` once. */
 export class Upgrade {
   readonly #rules: DoorRules;
@@ -69,9 +71,7 @@ export class Upgrade {
     const token = tokenOf(this.#req, protocols);
     const cursor = cursorOf(this.#req);
 
-    this.#socket.on('end', this.#gone);
-    this.#socket.on('close', this.#gone);
-    this.#timer = setTimer(this.#tooSlow, engine.options.limits.handshakeTimeoutMs);
+    this.#timer = setTimer(this.#watch, Math.min(UNWATCHED_MS, engine.options.limits.handshakeTimeoutMs));
     const identity = await engine.authenticate!(token, handshake);
     if (this.#isOver()) return;
     this.#stage = 'opening';
@@ -95,9 +95,23 @@ export class Upgrade {
 
   /** The state can change during each await; a socket that died unheard counts as well. */
   #isOver(): boolean {
-    if (this.#stage !== 'over' && (this.#socket.destroyed || !this.#socket.writable)) this.#gone();
+    if (this.#stage !== 'over' && this.#isDead) this.#gone();
     return this.#stage === 'over';
   }
+
+  get #isDead(): boolean {
+    const { destroyed, writable, readableEnded } = this.#socket;
+    return destroyed || !writable || readableEnded;
+  }
+
+  /** Only a slow handshake listens for its client's end: most are over sooner, and listeners cost an idle socket memory. */
+  readonly #watch = (): void => {
+    if (this.#isOver()) return;
+    this.#socket.on('end', this.#gone);
+    this.#socket.on('close', this.#gone);
+    const { handshakeTimeoutMs } = this.#rules.engine.options.limits;
+    this.#timer = setTimer(this.#tooSlow, Math.max(0, handshakeTimeoutMs - UNWATCHED_MS));
+  };
 
   readonly #gone = (): void => {
     if (this.#stage === 'over') return;

@@ -1,12 +1,13 @@
 // One long poll: reads after the cursor, waits for something to happen where there is nothing, reads again. Nothing is
 // kept between two polls; the cursor is all the state there is.
 
+import { setImmediate as turnEnd } from 'node:timers/promises';
 import type { Identity } from '../auth/token-verifier.ts';
-import type { DisconnectMark } from '../broker/broker.ts';
-import { disproof } from '../broker/subscriptions.ts';
+import type { DisconnectMark, Publication, StreamSlice } from '../broker/broker.ts';
+import { disproof } from '../broker/contiguity.ts';
 import { withCursor } from '../protocol/codec.ts';
 import { encodeCursor, type Position } from '../protocol/cursor.ts';
-import { Refusal, type RefusalCode } from '../protocol/refusals.ts';
+import { Refusal } from '../protocol/refusals.ts';
 import type { ResetReason } from '../protocol/session-messages.ts';
 import { monotonicMs, setTimer } from '../timers.ts';
 import type { Member, UserSessions } from './user-sessions.ts';
@@ -22,6 +23,8 @@ export interface PollOpening {
   readonly waitMs: number;
   /** At most so many messages. */
   readonly limit: number;
+  /** Bytes of messages in one answer; the first message fits whatever its size. */
+  readonly maxBytes: number;
   /** Aborts when the client left. */
   readonly signal: AbortSignal;
 }
@@ -38,12 +41,13 @@ export class Poll implements Member {
   readonly address: string;
   readonly #room: UserSessions;
   readonly #opening: PollOpening;
-  /** Volatile messages that came while there was nothing else. */
+  /** Volatile messages that came while it waited; they are for whoever has seen everything before. */
   readonly #whispers: string[] = [];
-  #happened = false;
+  #isWaiting = false;
+  /** Something may have come since the last read was asked for. */
+  #isStirred = false;
+  #end: 'answer' | 'refuse' | null = null;
   #wake: () => void = () => {};
-  /** Answers with what there is, or is refused. */
-  #end: RefusalCode | 'answer' | null = null;
 
   constructor(room: UserSessions, opening: PollOpening) {
     this.#room = room;
@@ -51,20 +55,18 @@ export class Poll implements Member {
     this.address = opening.address;
   }
 
-  /** @throws Refusal when the user is disconnected meanwhile; rejects as the broker does. */
+  /** @throws Refusal `disconnected`; rejects as the broker does. */
   async answer(): Promise<PollAnswer> {
-    const { cursor, limit, waitMs, identity, signal } = this.#opening;
-    const { expiresAt } = identity;
+    const { cursor, signal } = this.#opening;
     if (cursor === null || cursor === 'unreadable') {
-      const { top } = await this.#room.read(null, 0);
-      return { messages: [], cursor: encodeCursor(top), reset: cursor && 'epoch' };
+      const { top } = await this.#read(null, 0);
+      return nothing(top, cursor && 'epoch');
     }
-    const tokenMs = expiresAt === undefined ? waitMs : expiresAt - Date.now();
-    const untilMs = monotonicMs() + Math.min(waitMs, tokenMs);
-    const leave = (): void => this.#finish('answer');
+    const leave = (): void => this.end();
     signal.addEventListener('abort', leave, { once: true });
+    if (signal.aborted) leave();
     try {
-      return await this.#wait(cursor, limit, untilMs);
+      return await this.#answerAfter(cursor);
     } finally {
       signal.removeEventListener('abort', leave);
     }
@@ -79,41 +81,49 @@ export class Poll implements Member {
   }
 
   whisper(payload: string): void {
+    if (!this.#isWaiting) return;
     this.#whispers.push(payload);
     this.#stir();
   }
 
   mark(mark: DisconnectMark): void {
-    if (mark.sessionId === undefined) this.#finish('disconnected');
+    if (mark.sessionId === undefined) this.#finish('refuse');
   }
 
+  /** Answers at once, with what there is. */
   end(): void {
     this.#finish('answer');
   }
 
   hung(): void {
-    this.#finish('answer');
+    this.end();
   }
 
-  async #wait(cursor: Position, limit: number, untilMs: number): Promise<PollAnswer> {
-    for (;;) {
-      this.#happened = false;
-      const slice = await this.#room.read(cursor, limit);
-      if (this.#end && this.#end !== 'answer') throw new Refusal(this.#end);
+  async #answerAfter(cursor: Position): Promise<PollAnswer> {
+    const { limit, waitMs, identity } = this.#opening;
+    const tokenMs = (identity.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
+    const untilMs = monotonicMs() + Math.min(waitMs, tokenMs);
+    do {
+      this.#isStirred = false;
+      const slice = await this.#read(cursor, limit);
       const reset = disproof(cursor, slice);
-      if (reset) return { messages: [], cursor: encodeCursor(slice.top), reset };
-      const { entries } = slice;
-      if (entries.length > 0 || this.#whispers.length > 0 || this.#end || monotonicMs() >= untilMs) {
-        const stored = entries.map((entry) => withCursor(entry.payload, encodeCursor(entry), entry.unread));
-        return { messages: [...stored, ...this.#whispers], cursor: encodeCursor(entries.at(-1) ?? cursor), reset: null };
-      }
+      if (reset) return nothing(slice.top, reset);
+      if (slice.entries.length > 0 || this.#whispers.length > 0) return this.#found(cursor, slice.entries);
+      this.#isWaiting = true;
       await this.#sleep(untilMs);
-    }
+    } while (this.#isStirred);
+    return nothing(cursor, null);
   }
 
-  /** Until something happens, or the time is up. What comes in the same turn of the event loop comes together. */
+  async #read(after: Position | null, limit: number): Promise<StreamSlice> {
+    const slice = await this.#room.read(after, limit);
+    this.#checkDisconnected();
+    return slice;
+  }
+
+  /** Until something comes, the poll is ended or the time is up. What comes in one turn of the event loop comes together. */
   async #sleep(untilMs: number): Promise<void> {
-    if (!this.#happened && !this.#end) {
+    if (!this.#isStirred && !this.#end) {
       await new Promise<void>((resolve) => {
         const timer = setTimer(resolve, untilMs - monotonicMs());
         this.#wake = () => {
@@ -122,16 +132,46 @@ export class Poll implements Member {
         };
       });
     }
-    await new Promise((resolve) => setImmediate(resolve));
+    if (this.#isStirred) await turnEnd();
+    this.#checkDisconnected();
+  }
+
+  /** As much as may go into one answer; its cursor is that of the last stored message in it. */
+  #found(cursor: Position, entries: readonly Publication[]): PollAnswer {
+    const { limit, maxBytes } = this.#opening;
+    const messages: string[] = [];
+    let last = cursor;
+    let bytes = 0;
+    const fits = (text: string): boolean => {
+      bytes += Buffer.byteLength(text);
+      if (messages.length > 0 && (bytes > maxBytes || messages.length >= limit)) return false;
+      messages.push(text);
+      return true;
+    };
+    const stored = entries.every((entry) => {
+      const isIn = fits(withCursor(entry.payload, encodeCursor(entry), entry.unread));
+      if (isIn) last = entry;
+      return isIn;
+    });
+    if (stored) this.#whispers.every(fits);
+    return { messages, cursor: encodeCursor(last), reset: null };
+  }
+
+  #checkDisconnected(): void {
+    if (this.#end === 'refuse') throw new Refusal('disconnected');
   }
 
   #stir(): void {
-    this.#happened = true;
+    this.#isStirred = true;
     this.#wake();
   }
 
-  #finish(end: RefusalCode | 'answer'): void {
-    this.#end ??= end;
-    this.#stir();
+  #finish(end: 'answer' | 'refuse'): void {
+    if (this.#end !== 'refuse') this.#end = end;
+    this.#wake();
   }
+}
+
+function nothing(position: Position, reset: ResetReason | null): PollAnswer {
+  return { messages: [], cursor: encodeCursor(position), reset };
 }

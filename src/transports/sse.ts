@@ -1,8 +1,9 @@
 // The server-sent events transport: a response that only writes. A message's `id:` is its cursor.
 
 import type { ServerResponse } from 'node:http';
-import { CURSOR_LENGTH } from '../protocol/cursor.ts';
 import { withUnread } from '../protocol/codec.ts';
+import { CURSOR_LENGTH } from '../protocol/cursor.ts';
+import { monotonicMs } from '../timers.ts';
 import type { Frame, Transport, TransportOwner } from './transport.ts';
 
 const HEADERS = {
@@ -13,12 +14,12 @@ const HEADERS = {
   'Referrer-Policy': 'no-referrer',
 };
 const ID = 'id: ';
-const COMMENT = Buffer.from(':\n\n');
-const PLACEHOLDER = '-'.repeat(CURSOR_LENGTH);
+const COMMENT = ':\n\n';
+const CURSOR_PLACE = '-'.repeat(CURSOR_LENGTH);
 
-/** An event whose `id:` is to be stamped. @see WHATWG HTML section 9.2.5 */
+/** An event whose `id:` is still to be stamped. @see WHATWG HTML section 9.2.5 */
 function stampedEvent(payload: string): Frame {
-  return { bytes: Buffer.from(`${ID}${PLACEHOLDER}\ndata: ${payload}\n\n`), stampAt: ID.length };
+  return { bytes: Buffer.from(`${ID}${CURSOR_PLACE}\ndata: ${payload}\n\n`), stampAt: ID.length };
 }
 
 /** One message goes to many responses, one after the other: the last frame is the next one's as well. */
@@ -26,25 +27,41 @@ let lastPayload = '';
 let lastUnread = false;
 let lastFrame = stampedEvent('');
 
+/** Milliseconds. */
+export interface SseTimes {
+  /** After a drop the client comes back so much later. */
+  readonly retryMs: number;
+  /** A client that has taken nothing of what it was sent for so long is ended: it can be asked for no other sign of life. */
+  readonly stuckMs: number;
+}
+
 export class SseTransport implements Transport {
   readonly kind = 'sse';
   readonly #response: ServerResponse;
   readonly #owner: TransportOwner;
+  readonly #times: SseTimes;
   #ended = false;
+  /** Since when a ping has found bytes that wait, and nothing more was written. */
+  #stuckSinceMs: number | null = null;
 
-  /** Answers 200 at once, asks the client to come back `retryMs` after a drop, and starts the owner. */
-  constructor(response: ServerResponse, owner: TransportOwner, retryMs: number) {
+  constructor(response: ServerResponse, owner: TransportOwner, times: SseTimes) {
     this.#response = response;
     this.#owner = owner;
-    response.socket?.setNoDelay(true);
-    response.writeHead(200, HEADERS);
-    response.write(`retry: ${retryMs}\n\n`);
-    response.on('close', () => {
+    this.#times = times;
+  }
+
+  /** Answers 200 at once and starts the owner. */
+  open(): void {
+    const response = this.#response;
+    response.once('close', () => {
       this.#ended = true;
-      owner.closed(1006, '');
+      this.#owner.closed(1006, '');
     });
     response.on('error', () => {});
-    owner.start(this);
+    response.socket?.setNoDelay(true);
+    response.writeHead(200, HEADERS);
+    response.write(`retry: ${this.#times.retryMs}\n\n`);
+    this.#owner.start(this);
   }
 
   get bufferedBytes(): number {
@@ -66,6 +83,7 @@ export class SseTransport implements Transport {
   }
 
   write(frames: Uint8Array): boolean {
+    this.#stuckSinceMs = null;
     return this.#ended || this.#response.write(frames);
   }
 
@@ -75,14 +93,20 @@ export class SseTransport implements Transport {
   }
 
   ping(): void {
-    this.write(COMMENT);
+    if (this.#ended) return;
+    if (this.bufferedBytes === 0) this.#response.write(COMMENT);
+    else if (this.#stuckSinceMs === null) this.#stuckSinceMs = monotonicMs();
+    else if (monotonicMs() - this.#stuckSinceMs >= this.#times.stuckMs) this.terminate();
   }
 
   close(): void {
-    if (!this.#ended) this.#response.end();
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#response.end();
   }
 
   terminate(): void {
+    this.#ended = true;
     this.#response.destroy();
   }
 }

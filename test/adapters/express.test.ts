@@ -1,10 +1,12 @@
 import { createServer, type Server } from 'node:http';
+import compression from 'compression';
 import express5, { type Express as App } from 'express';
 import express4 from 'express4';
 import { createUsercast, type Usercast } from 'usercast';
 import { expressMiddleware } from 'usercast/express';
 import { afterEach, describe, expect, it } from 'vitest';
 import { tokenFor, tokenVerifier } from '../support/fake-engine.ts';
+import { openStream, poll } from '../support/http-clients.ts';
 import { listen, RawClient, shut, upgradeText } from '../support/raw-client.ts';
 
 declare global {
@@ -113,6 +115,49 @@ describe.each([
     const body = JSON.stringify({ sender_id: 'ada', box_id: 'b1' });
     const headers = { authorization, 'content-type': 'application/json' };
     expect((await fetch(`${origin}/box-users/ada/ack`, { method: 'POST', headers, body })).status).toBe(204);
+  });
+
+  it.each([
+    ['before', true],
+    ['after', false],
+  ])('lets event streams and long polls flow at once with compression %s it', async (_when, compressionFirst) => {
+    const closed: string[] = [];
+    const { usercast, origin } = await run((app, made) => {
+      app.use((req, res, next) => {
+        res.on('close', () => closed.push(req.path));
+        next();
+      });
+      if (compressionFirst) app.use(compression({ threshold: 0 }));
+      app.use(expressMiddleware(made));
+      if (!compressionFirst) app.use(compression({ threshold: 0 }));
+    });
+    const site = { port: Number(new URL(origin).port) };
+    const ada = { userId: 'ada', token: tokenFor('ada'), headers: { 'accept-encoding': 'gzip' } };
+    const stream = await openStream(site, ada);
+    const { id } = await stream.next();
+    expect(stream.response.headers).toMatchObject({
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-cache, no-transform',
+      'x-accel-buffering': 'no',
+    });
+    expect(stream.response.headers['content-encoding']).toBeUndefined();
+    const polled = poll(site, { ...ada, query: { cursor: id! } });
+    await expect.poll(() => usercast.stats().sessions).toBe(2);
+    await usercast.notify('ada', 'n', { n: 1 });
+    expect(await stream.next()).toMatchObject({ type: 'n', object: { n: 1 } });
+    expect((await polled).body.messages).toMatchObject([{ type: 'n', object: { n: 1 } }]);
+
+    stream.response.pause();
+    const object = { text: 'x'.repeat(300_000) };
+    for (let i = 0; usercast.stats().slow === 0 && i < 200; i++) {
+      await usercast.notify('ada', 'big', object);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    stream.response.resume();
+    await expect.poll(() => stream.messages.length, { timeout: 5_000 }).toBe(usercast.stats().published + 1);
+    stream.leave();
+    await expect.poll(() => closed.sort()).toEqual(['/box-users/ada/messages', '/box-users/ada/sse']);
+    expect(usercast.stats().sessions).toBe(0);
   });
 
   it('leaves no token for a logger that looks at the end', async () => {

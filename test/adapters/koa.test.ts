@@ -1,10 +1,12 @@
 import { createServer, type Server } from 'node:http';
 import Koa3 from 'koa';
+import compress from 'koa-compress';
 import Koa2 from 'koa2';
 import { createUsercast, type Usercast } from 'usercast';
 import { koaMiddleware } from 'usercast/koa';
 import { afterEach, describe, expect, it } from 'vitest';
 import { tokenFor, tokenVerifier } from '../support/fake-engine.ts';
+import { openStream, poll } from '../support/http-clients.ts';
 import { listen, RawClient, shut, upgradeText } from '../support/raw-client.ts';
 
 declare module 'koa' {
@@ -130,6 +132,35 @@ describe.each([
     await expect.poll(() => logged.length).toBe(4);
     const url = '/box-users/ada/counts?x';
     expect(logged).toEqual([401, url, url, url]);
+  });
+
+  it('lets event streams and long polls flow at once, and what is before it resumes when they end', async () => {
+    const ended: string[] = [];
+    const { usercast, origin, app } = await run((made, mine) => {
+      made.use(async (ctx, next) => {
+        await next();
+        ended.push(`${ctx.path} ${ctx.status}`);
+      });
+      made.use(compress({ threshold: 0 })).use(koaMiddleware(mine));
+    });
+    app.on('error', (error) => ended.push(String(error)));
+    const site = { port: Number(new URL(origin).port) };
+    const ada = { userId: 'ada', token: tokenFor('ada'), headers: { 'accept-encoding': 'gzip' } };
+    const stream = await openStream(site, ada);
+    const { id } = await stream.next();
+    const polled = poll(site, { ...ada, query: { cursor: id! } });
+    await expect.poll(() => usercast.stats().sessions).toBe(2);
+    expect(ended).toEqual([]);
+    await usercast.notify('ada', 'n', { n: 1 });
+    expect(await stream.next()).toMatchObject({ type: 'n', object: { n: 1 } });
+    expect((await polled).body.messages).toMatchObject([{ type: 'n', object: { n: 1 } }]);
+    await expect.poll(() => ended).toEqual(['/box-users/ada/messages 200']);
+    const left = await openStream(site, ada);
+    left.leave();
+    await expect.poll(() => ended.length).toBe(2);
+    await usercast.drain();
+    expect(await stream.over).toBe('end');
+    await expect.poll(() => ended.slice(1)).toEqual(['/box-users/ada/sse 200', '/box-users/ada/sse 200']);
   });
 
   it('leaves every other request to the app', async () => {

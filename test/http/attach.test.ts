@@ -222,7 +222,7 @@ describe('an attached server', () => {
     const counts = await fetch(`${origin}/box-users/ada/counts?access_token=${tokenFor('ada')}`);
     expect(await counts.json()).toEqual({ counts: { 'box-of-ada': 2 }, cursor: 'cursor' });
     expect((await fetch(`${origin}/box-users/ada/ws`)).status).toBe(426);
-    expect(await (await fetch(`${origin}/box-users/ada/sse`)).text()).toBe('host');
+    expect(await (await fetch(`${origin}/box-users/ada/events`)).text()).toBe('host');
   });
 
   it('asks with { http: true } for a body that waits for it, where the host listens for such requests', async () => {

@@ -265,7 +265,7 @@ describe('POST ack behind a body parser', () => {
 describe('every other request', () => {
   it('is left to the host as it came', async () => {
     const { origin } = await serve();
-    for (const path of ['/box-users/ada/sse?access_token=x', '/box-users/ada/messages', '/box-users/ada', '/']) {
+    for (const path of ['/box-users/ada/events?access_token=x', '/box-users/ada/messages/1', '/box-users/ada', '/']) {
       expect(await (await fetch(origin + path)).text()).toBe(`the host's ${path}`);
     }
   });

@@ -52,7 +52,9 @@ describe('a WebSocket handshake', () => {
     const response = await client.response();
     expect(response.status).toBe(101);
     expect(response.headers['sec-websocket-protocol']).toBeUndefined();
-    expect(engine.opened).toEqual([{ userId: 'ada', address: '127.0.0.1' }]);
+    expect(engine.opened).toMatchObject([
+      { userId: 'ada', transport: 'websocket', address: '127.0.0.1', isTold: false },
+    ]);
     client.socket.destroy();
     await eventually('the session ends', () => engine.live === 0);
   });
@@ -73,7 +75,7 @@ describe('a WebSocket handshake', () => {
     const token = encodeURIComponent(tokenFor('a/b é'));
     const client = new RawClient(port).send(upgradeText(`/box-users/a%2Fb%20%C3%A9/ws?access_token=${token}`));
     expect((await client.response()).status).toBe(101);
-    expect(engine.opened).toEqual([{ userId: 'a/b é', address: '127.0.0.1' }]);
+    expect(engine.opened).toMatchObject([{ userId: 'a/b é', address: '127.0.0.1' }]);
     client.socket.destroy();
   });
 
@@ -248,6 +250,44 @@ describe('a WebSocket handshake', () => {
     }
   });
 
+  it('whose client has left is told nothing when its token turns out bad', async () => {
+    let refuse = (_cause: Error) => {};
+    const verifier = {
+      verify: () =>
+        new Promise<{ userId: string }>((_resolve, reject) => {
+          refuse = reject;
+        }),
+    };
+    const waits = refuse;
+    const { port, engine } = await serve({ verifier });
+    const client = new RawClient(port).send(upgradeText(ADA, { headers: adasToken }));
+    await eventually('verifying', () => refuse !== waits);
+    client.socket.destroy();
+    await eventually('no socket is left', async () => (await socketsOf(server)) === 0);
+    refuse(new UsercastError('token_invalid', 'no such token'));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([engine.refusals, engine.failures]).toEqual([[], []]);
+  });
+
+  it('notices a socket that died and has not said so yet', async () => {
+    const { port, engine } = await serve();
+    server.on('connection', (socket) => {
+      engine.step = () => void socket.destroy();
+    });
+    await new RawClient(port).send(upgradeText(ADA, { headers: adasToken })).closed;
+    await eventually('the session was opened and closed', () => engine.opened.length === 1 && engine.live === 0);
+    engine.step = () => {};
+
+    server.on('connection', (socket) => {
+      engine.step = () => {
+        socket.destroy();
+        throw new Refusal('overloaded');
+      };
+    });
+    await new RawClient(port).send(upgradeText(ADA, { headers: adasToken })).closed;
+    expect(engine.failures).toEqual([]);
+  });
+
   it('ends a refused socket whose peer does not close', async () => {
     const { port } = await serve();
     const client = new RawClient(port, { stays: true }).send(upgradeText(ADA));
@@ -266,5 +306,71 @@ describe('a WebSocket handshake', () => {
     await client.closed;
     expect(engine.failures).toEqual([{ stage: 'connection', cause: new Error('no') }]);
     expect(engine.live).toBe(0);
+  });
+});
+
+describe('a WebSocket handshake that offers usercast.v1', () => {
+  /** Opens as a browser would; resolves with the close code, and what was selected. */
+  async function closeOf(port: number, path: string, protocols: readonly string[]) {
+    const ws = new WebSocket(`ws://127.0.0.1:${port}${path}`, [...protocols]);
+    const messages: unknown[] = [];
+    ws.on('message', (data) => messages.push(data));
+    await once(ws, 'open');
+    const [code, reason] = await once(ws, 'close');
+    return { code, reason: String(reason), protocol: ws.protocol, messages };
+  }
+
+  const bearer = `usercast.bearer.${base64url(tokenFor('ada'))}`;
+  const cursor = `1abcdefghijklmnopAAAAAAAAHtag-tag-`;
+
+  it.each([
+    ['no cursor', ADA, null],
+    ['a cursor', `${ADA}?cursor=${cursor}`, { epoch: 'abcdefghijklmnop', offset: 7, tag: 'tag-tag-' }],
+    ['something that is none of ours', `${ADA}?cursor=42`, 'unreadable'],
+    ['an empty parameter', `${ADA}?cursor=`, null],
+  ])('with %s opens a session that understands session messages', async (_what, path, expected) => {
+    const { port, engine } = await serve();
+    const ws = new WebSocket(`ws://127.0.0.1:${port}${path}`, ['usercast.plain', bearer, 'usercast.v1']);
+    await once(ws, 'open');
+    expect(ws.protocol).toBe('usercast.v1');
+    expect(engine.opened).toMatchObject([{ userId: 'ada', isTold: true, cursor: expected }]);
+    ws.terminate();
+  });
+
+  it.each([
+    ['a bad token', `${ADA}?access_token=bad`, 4401, 'token invalid'],
+    ["another user's id", `/box-users/bob/ws?access_token=${tokenFor('ada')}`, 4403, "another user's id"],
+    ['a malformed cursor', `${ADA}?cursor=.&access_token=${tokenFor('ada')}`, 4400, 'malformed cursor'],
+    ['no user id', '/box-users//ws', 4400, 'malformed user id'],
+  ])('is told of %s by a close code, and by no message', async (_what, path, code, reason) => {
+    const { port, engine } = await serve({ usesRealSockets: true });
+    const closed = await closeOf(port, path, ['usercast.v1']);
+    expect(closed).toEqual({ code, reason, protocol: 'usercast.v1', messages: [] });
+    expect(engine.refusals).toHaveLength(1);
+    expect(engine.opened).toEqual([]);
+  });
+
+  it('is told of a slow broker by a close code, and the late session is closed', async () => {
+    const { port, engine } = await serve({ usesRealSockets: true, limits: { handshakeTimeoutMs: 50 } });
+    const release = engine.hold();
+    expect(await closeOf(port, ADA, ['usercast.v1', bearer])).toMatchObject({ code: 1013 });
+    release();
+    await eventually('the session was opened and closed', () => engine.opened.length === 1 && engine.live === 0);
+  });
+
+  it('may say something before it knows, and leave', async () => {
+    const { port, engine } = await serve({ usesRealSockets: true });
+    const client = new RawClient(port).send(
+      Buffer.concat([
+        Buffer.from(upgradeText(ADA, { headers: { 'Sec-WebSocket-Protocol': 'usercast.v1' } })),
+        clientFrame(1, 'hi'),
+        clientFrame(2, 'hi'),
+        clientFrame(9, ''),
+      ]),
+    );
+    await eventually('the close', () => client.received.includes(Buffer.from([0x11, 0x31])));
+    client.socket.resetAndDestroy();
+    await eventually('no socket is left', async () => (await socketsOf(server)) === 0);
+    expect([engine.failures, engine.opened]).toEqual([[], []]);
   });
 });

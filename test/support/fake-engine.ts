@@ -8,7 +8,10 @@ import type { Identity, TokenVerifier } from '../../src/auth/token-verifier.ts';
 import { type ErrorStage, UsercastError } from '../../src/errors.ts';
 import { Door, type DoorEngine, type RefusedInfo } from '../../src/http/door.ts';
 import type { ResolvedOptions } from '../../src/options.ts';
-import type { TransportOwner } from '../../src/transports/transport.ts';
+import type { PollAnswer, PollOpening } from '../../src/session/poll.ts';
+import type { SessionOpening } from '../../src/session/session.ts';
+import type { Transport, TransportOwner } from '../../src/transports/transport.ts';
+import { WebSocketAcceptor } from '../../src/transports/websocket.ts';
 
 /** The token that the fake's verifier takes for a user. */
 export function tokenFor(userId: string): string {
@@ -25,26 +28,34 @@ export const tokenVerifier: TokenVerifier = {
 
 /** The options of a usercast, as resolved, with the changes of a test. */
 export interface FakeOptions extends Partial<Omit<ResolvedOptions, 'limits'>> {
+  /** Sockets are those of usercast, and no session echoes. */
+  readonly usesRealSockets?: boolean;
   readonly limits?: Partial<ResolvedOptions['limits']>;
 }
 
 export class FakeEngine implements DoorEngine {
   readonly options: ResolvedOptions;
   readonly authenticate: DoorEngine['authenticate'];
-  readonly opened: { readonly userId: string; readonly address: string }[] = [];
+  readonly opened: SessionOpening[] = [];
+  readonly polled: PollOpening[] = [];
+  /** What sessions were started on. */
+  readonly pipes: Transport[] = [];
   readonly acked: { readonly userId: string; readonly boxId: string }[] = [];
   readonly refusals: RefusedInfo[] = [];
   readonly failures: { readonly stage: ErrorStage; readonly cause: unknown }[] = [];
   isDraining = false;
   /** Sessions that were opened and not closed. */
   live = 0;
-  /** Runs within `open`, `counts` and `ack`. */
+  /** What polls are answered with. */
+  pollAnswer: PollAnswer = { messages: [], cursor: 'cursor', reset: null };
+  /** Runs within `open`, `poll`, `counts` and `ack`. */
   step: () => Promise<void> | void = () => {};
   /** Whether something waits because of `hold`. */
   isHeld = false;
   readonly #sockets = new WebSocketServer({ noServer: true, clientTracking: false });
+  readonly #acceptor: WebSocketAcceptor | null;
 
-  constructor(options: FakeOptions = {}) {
+  constructor({ usesRealSockets = false, ...options }: FakeOptions = {}) {
     this.options = {
       verifier: tokenVerifier,
       broker: null,
@@ -52,6 +63,7 @@ export class FakeEngine implements DoorEngine {
       path: '/box-users/:id',
       authorize: (identity, userId) => identity.userId === userId,
       allowedOrigins: null,
+      cors: false,
       heartbeat: { intervalMs: 60_000, pingMs: 25_000 },
       countable: () => true,
       events: {},
@@ -73,6 +85,7 @@ export class FakeEngine implements DoorEngine {
       },
     };
     const { verifier: chosen, authorize, limits } = this.options;
+    this.#acceptor = usesRealSockets ? new WebSocketAcceptor(limits) : null;
     this.authenticate =
       chosen &&
       createAuthenticator({
@@ -83,7 +96,7 @@ export class FakeEngine implements DoorEngine {
       });
   }
 
-  /** Lets `open`, `counts` and `ack` wait until the returned function is called. */
+  /** Lets `open`, `poll`, `counts` and `ack` wait until the returned function is called. */
   hold(): () => void {
     let release = () => {};
     const released = new Promise<void>((resolve) => {
@@ -96,13 +109,13 @@ export class FakeEngine implements DoorEngine {
     return release;
   }
 
-  async open(opening: { userId: string; address: string }): Promise<TransportOwner> {
+  async open(opening: SessionOpening): Promise<TransportOwner> {
     await this.step();
-    this.opened.push({ userId: opening.userId, address: opening.address });
+    this.opened.push(opening);
     this.live++;
     let isOpen = true;
     return {
-      start: () => {},
+      start: (pipe) => this.pipes.push(pipe),
       receive: () => {},
       receiveBinary: () => {},
       alive: () => {},
@@ -114,7 +127,17 @@ export class FakeEngine implements DoorEngine {
     };
   }
 
+  async poll(opening: PollOpening): Promise<PollAnswer> {
+    this.polled.push(opening);
+    await this.step();
+    return this.pollAnswer;
+  }
+
   accept(req: IncomingMessage, socket: Duplex, head: Buffer, owner: TransportOwner, protocol?: string): void {
+    if (this.#acceptor) {
+      this.#acceptor.accept(req, socket, head, owner, protocol);
+      return;
+    }
     this.#sockets.options.handleProtocols = () => protocol ?? false;
     this.#sockets.handleUpgrade(req, socket, head, (ws) => {
       ws.on('message', (data) => ws.send(`echo ${data}`));
