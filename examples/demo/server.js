@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import express from 'express';
 import { createUsercast, jwtVerifier } from 'usercast';
 import { expressMiddleware } from 'usercast/express';
-import { pageHeaders } from './api/page.js';
+import { clientFile, pageHeaders } from './api/page.js';
 import { Refused } from './api/refused.js';
 import { createRoutes } from './api/routes.js';
 import { run } from './api/run.js';
@@ -30,6 +30,7 @@ for (const { method, path, handle } of await createRoutes({ usercast, framework:
     else res.json(answer);
   });
 }
+app.get(clientFile.path, (_req, res) => res.type('js').send(clientFile.body));
 app.use(express.static(fileURLToPath(new URL('public', import.meta.url))));
 app.use(() => {
   throw new Refused(404, 'There is nothing here.');

@@ -115,10 +115,10 @@ export class Boxes {
     return event;
   }
 
-  /** A notification type of this API's own. It is not worth storing: a page that was away loads the list anyway. */
+  /** A notification type of this API's own. It is stored: a page that was away gets it with all that it missed. */
   async #tellOthers(box) {
     const others = people.filter((person) => !isMember(box, person.id)).map((person) => person.id);
-    await this.#usercast.notify(others, 'boxes.changed', { box_id: box.id }, { volatile: true });
+    await this.#usercast.notify(others, 'boxes.changed', { box_id: box.id });
   }
 
   #boxOf(person, boxId) {

@@ -11,6 +11,8 @@ export function run(server, usercast) {
   const stop = async () => {
     await usercast.drain({ withinMs: 2_000 });
     server.close();
+    // Browsers keep spare connections that never ask for anything: closing would wait for them.
+    setTimeout(() => server.closeAllConnections(), 500).unref();
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);

@@ -1,5 +1,5 @@
 // The HTTP API as one signed-in person. Signs in when there is no token yet, well before one ends, and once more when
-// the server no longer takes it.
+// the server no longer takes it. The client of usercast gets its tokens here, too.
 
 /** The share of a token's life after which it is renewed. */
 const usedShare = 0.6;
@@ -13,40 +13,32 @@ export class ApiError extends Error {
 
 export class Api {
   #personId;
+  #fetch;
   #login = null;
   #renewAt = 0;
 
-  constructor(personId) {
+  constructor(personId, fetch) {
     this.#personId = personId;
+    this.#fetch = fetch;
   }
 
-  /** A token that is good for some time yet. */
-  token() {
-    return Date.now() < this.#renewAt ? this.#login : this.#signIn();
-  }
-
-  /** The token turned out to be of no use: the next call signs in again. */
-  forget() {
-    this.#renewAt = 0;
-  }
-
-  get msUntilRenewal() {
-    return Math.max(0, this.#renewAt - Date.now());
+  /** A token that is good for some time yet. `renew`: the last one is of no use, or ends soon. */
+  token(renew = false) {
+    return !renew && Date.now() < this.#renewAt ? this.#login : this.#signIn();
   }
 
   async call(method, path, body) {
     try {
-      return await request(method, path, { body, token: await this.token() });
+      return await request(method, path, { body, token: await this.token(), fetch: this.#fetch });
     } catch (error) {
       if (error.status !== 401) throw error;
-      this.forget();
-      return request(method, path, { body, token: await this.token() });
+      return request(method, path, { body, token: await this.token(true), fetch: this.#fetch });
     }
   }
 
   #signIn() {
     this.#renewAt = Number.POSITIVE_INFINITY; // calls that come meanwhile share this one
-    this.#login = request('POST', '/api/login', { body: { person_id: this.#personId } }).then(
+    this.#login = request('POST', '/api/login', { body: { person_id: this.#personId }, fetch: this.#fetch }).then(
       ({ token, expires_in: seconds }) => {
         this.#renewAt = Date.now() + seconds * 1_000 * usedShare;
         return token;
@@ -60,7 +52,7 @@ export class Api {
   }
 }
 
-export async function request(method, path, { body, token } = {}) {
+export async function request(method, path, { body, token, fetch = globalThis.fetch } = {}) {
   const headers = {};
   if (body) headers['Content-Type'] = 'application/json';
   if (token) headers.Authorization = `Bearer ${token}`;
@@ -68,7 +60,7 @@ export async function request(method, path, { body, token } = {}) {
   try {
     response = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
   } catch {
-    throw new ApiError(0, 'The server cannot be reached. Try again in a moment.');
+    throw new ApiError(0, 'The server cannot be reached. Try again when you are connected.');
   }
   if (response.status === 204) return undefined;
   const answer = await response.json().catch(() => ({}));

@@ -37,8 +37,10 @@ function start(people) {
   if (people.length > 1) tabs.replaceChildren(...clients.map((client) => tab(client)));
   show(people[0].id);
 
-  for (const client of clients) client.addEventListener('change', () => showUnread());
-  for (const client of clients) client.start();
+  for (const client of clients) {
+    client.addEventListener('change', () => showUnread());
+    client.start();
+  }
 
   /** On a phone one pane is shown at a time, and only what is shown is read. */
   function tab(client) {

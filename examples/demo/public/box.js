@@ -49,12 +49,6 @@ export function applyEvent(box, event) {
 
 export const isMember = (box, personId) => box.members.some((member) => member.id === personId);
 
-/** The counting rule of usercast: everything but edits and deletions, for everyone but who did it. */
-export function countsFor(personId, event) {
-  if (event.type === 'msg.edit' || event.type === 'msg.delete') return false;
-  return !isActor(personId, event);
-}
-
 /** Whoever is kicked is the sender of that event; the person who acted is the kicker. */
 export function isActor(personId, event) {
   return event.sender.id === personId || (event.type === 'member.kick' && event.content.kicker.id === personId);

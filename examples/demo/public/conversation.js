@@ -124,7 +124,8 @@ export class Conversation {
 
   #showTimeline(box) {
     const before = this.#list.lastElementChild?.dataset.key;
-    keyed(this.#list, rowsOf(box.timeline, this.#firstUnread), {
+    const replayOf = (entry) => this.#client.replayOf(entry.id);
+    keyed(this.#list, rowsOf(box.timeline, this.#firstUnread, replayOf), {
       key: (row) => row.key,
       create: (row) => (row.entry ? createEntry(row.entry) : h('li', { class: row.class }, h('span', {}, row.text))),
       update: (element, row) => row.entry && updateEntry(element, row.entry, this.#contextOf(box, row)),
@@ -138,6 +139,7 @@ export class Conversation {
   #contextOf(box, { entry, continued }) {
     return {
       continued,
+      replayed: this.#client.replayOf(entry.id) !== undefined,
       mine: entry.sender.id === this.#client.person.id,
       edit: (content) => this.#actions.edit(box.id, entry.id, content),
       remove: () => this.#actions.remove(box.id, entry.id),
@@ -168,17 +170,24 @@ export class Conversation {
   }
 }
 
-/** The timeline with its days, and the mark above what was unread. */
-function rowsOf(timeline, firstUnread) {
+/** The timeline with its days, and marks above what was unread and what was missed at first. */
+function rowsOf(timeline, firstUnread, replayOf) {
   const rows = [];
   let previous;
   for (const entry of timeline) {
     const day = new Date(entry.at).toDateString();
     const newDay = !previous || new Date(previous.at).toDateString() !== day;
     if (newDay) rows.push({ key: day, class: 'day', text: dayName.format(new Date(entry.at)) });
-    if (entry.id === firstUnread) rows.push({ key: 'unread', class: 'unread-mark', text: 'New' });
+    const replay = replayOf(entry);
+    const newReplay = replay !== undefined && (!previous || replayOf(previous) !== replay);
+    if (newReplay) {
+      rows.push({ key: `replay ${entry.id}`, class: 'mark replay-mark', text: 'Arrived while you were away' });
+    } else if (entry.id === firstUnread) {
+      rows.push({ key: 'unread', class: 'mark', text: 'New' });
+    }
     const continued =
       !newDay &&
+      !newReplay &&
       entry.id !== firstUnread &&
       previous.type === 'msg.text' &&
       previous.sender.id === entry.sender.id &&

@@ -48,6 +48,8 @@ const paths = {
   frames: 'M5 7l5 5-5 5M12 17h7',
   close: 'M6 6l12 12M18 6L6 18',
   down: 'M12 5v14M6 13l6 6 6-6',
+  more: 'M7 10l5 5 5-5',
+  check: 'M5 13l4.5 4.5L19 8',
 };
 
 export function icon(name) {

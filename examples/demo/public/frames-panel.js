@@ -32,15 +32,56 @@ export class FramesPanel {
     );
   }
 
-  add({ direction, type, text, message, at }) {
+  add(frame) {
     const scroller = this.#list.parentElement;
     const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 24;
-    this.#list.append(message ? frameItem(direction, message, at) : noteItem(type, text, at));
+    this.#list.append(itemOf(frame));
     while (this.#list.children.length > atMost) this.#list.firstElementChild.remove();
-    if (message) this.#count.textContent = String(++this.#total);
+    if (frame.direction !== 'note') this.#count.textContent = String(++this.#total);
     if (atEnd) scroller.scrollTop = scroller.scrollHeight;
   }
+
+  /** The client says that what came with this cursor was sent before. */
+  markReplayed(cursor) {
+    const brief = this.#list.querySelector(`.frame[data-cursors~="${CSS.escape(cursor)}"]:not(.replayed) .frame-brief`);
+    if (!brief) return;
+    brief.closest('.frame').classList.add('replayed');
+    brief.after(h('span', { class: 'frame-tag' }, 'replayed'));
+  }
 }
+
+/** A frame in one line; one with a message opens to show it. */
+function itemOf({ direction, type, text, message, id, at }) {
+  const cursor = id ?? message?.cursor;
+  const line = [
+    sign(direction),
+    time(at),
+    h('span', { class: 'frame-type' }, type),
+    h('span', { class: 'frame-brief' }, text ?? brief(message)),
+    cursor && h('span', { class: 'frame-cursor', title: `cursor ${cursor}` }, short(cursor)),
+  ];
+  const data = { direction, type: message?.object?.type ?? type, cursors: messageCursors(message, id).join(' ') };
+  if (!message) return h('li', { class: `frame plain ${direction}`, data }, ...line);
+  const json = h('pre', {});
+  const details = h('details', {}, h('summary', {}, ...line), json);
+  // Made when it is first looked at: most frames never are.
+  details.addEventListener('toggle', () => {
+    if (json.childNodes.length === 0) {
+      if (id !== undefined) json.append(`id: ${id}\n`);
+      json.append(...coloured(message));
+    }
+    if (details.open) details.scrollIntoView({ block: 'nearest' });
+  });
+  return h('li', { class: `frame ${direction}`, data }, details);
+}
+
+/** The cursors of the messages in a frame: it is one itself, or the answer to a poll. */
+function messageCursors({ type, cursor, messages = [] } = {}, id = cursor) {
+  return type ? [id].filter(Boolean) : messages.map((message) => message.cursor);
+}
+
+/** Cursors of one stream differ at their end. */
+const short = (cursor) => `…${cursor.slice(-6)}`;
 
 const time = (at) =>
   h('time', { datetime: at.toISOString() }, `${clock.format(at)}.${String(at.getMilliseconds()).padStart(3, '0')}`);
@@ -53,43 +94,15 @@ const sign = (direction) =>
     h('span', { class: 'visually-hidden' }, spoken[direction]),
   );
 
-function noteItem(type, text, at) {
-  return h(
-    'li',
-    { class: 'frame note' },
-    sign('note'),
-    time(at),
-    h('span', { class: 'frame-type' }, type),
-    h('span', {}, text),
-  );
-}
-
-function frameItem(direction, message, at) {
-  const json = h('pre', {});
-  const details = h(
-    'details',
-    {},
-    h(
-      'summary',
-      {},
-      sign(direction),
-      time(at),
-      h('span', { class: 'frame-type' }, message.type),
-      h('span', { class: 'frame-brief' }, brief(message)),
-    ),
-    json,
-  );
-  // Made when it is first looked at: most frames never are.
-  details.addEventListener('toggle', () => {
-    if (json.childNodes.length === 0) json.append(...coloured(message));
-    if (details.open) details.scrollIntoView({ block: 'nearest' });
-  });
-  return h('li', { class: 'frame', data: { direction, type: message.object?.type ?? message.type } }, details);
-}
-
 function brief({ type, object }) {
   if (type === 'event.new') return `${object.type} · ${object.sender.display_name ?? object.sender.id}`;
+  if (type === 'session.ready') return readyBrief(object);
   return JSON.stringify(object);
+}
+
+function readyBrief({ resumed, reset, cursor, head }) {
+  if (!resumed) return `resumed: false${reset ? `, reset: ${reset}` : ''}, from ${short(head)}`;
+  return cursor === head ? 'resumed: true, nothing missed' : `resumed: true, replays up to ${short(head)}`;
 }
 
 const token = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\d+(?:\.\d+)?/g;

@@ -25,11 +25,15 @@ export function createEntry(entry) {
   );
 }
 
-/** `context`: mine, continued (the same sender goes on), edit(content) and remove(), which resolve to whether it worked. */
+/**
+ * `context`: mine, continued (the same sender goes on), replayed (it was missed at first), edit(content) and remove(),
+ * which resolve to whether it worked.
+ */
 export function updateEntry(element, entry, context) {
   if (entry.type !== 'msg.text') return;
   element.classList.toggle('mine', context.mine);
   element.classList.toggle('continued', context.continued);
+  element.classList.toggle('replayed', context.replayed);
   const version = JSON.stringify([entry.content, entry.deleted, entry.edited]);
   if (element.dataset.version === version) return;
   element.dataset.version = version;

@@ -6,6 +6,7 @@ import { Conversation } from './conversation.js';
 import { avatar, h, icon } from './dom.js';
 import { FramesPanel } from './frames-panel.js';
 import { toast } from './toast.js';
+import { TransportMenu } from './transport-menu.js';
 
 export class Pane {
   #client;
@@ -13,7 +14,7 @@ export class Pane {
   #conversation;
   #frames;
   #started = false;
-  #status = h('span', { class: 'status' });
+  #transport;
   #connection = h('button', { type: 'button', class: 'button' });
   #framesToggle = h(
     'button',
@@ -23,12 +24,12 @@ export class Pane {
   );
   #notice = h('p', { class: 'notice', hidden: true });
   #spoken = h('div', { class: 'visually-hidden', 'aria-live': 'polite' });
-  #countdown;
 
   constructor(client) {
     const { person } = client;
     this.#client = client;
     this.#frames = new FramesPanel(person);
+    this.#transport = new TransportMenu(client);
     this.#list = new BoxList(client, {
       select: (boxId) => this.select(boxId),
       join: (boxId) => this.#try(() => this.#enter('POST', `/api/boxes/${boxId}/members`)),
@@ -53,7 +54,7 @@ export class Pane {
         'header',
         { class: 'pane-head' },
         avatar(person),
-        h('div', { class: 'pane-name' }, h('h2', {}, person.display_name), this.#status),
+        h('div', { class: 'pane-name' }, h('h2', {}, person.display_name), this.#transport.element),
         h('div', { class: 'pane-actions' }, this.#framesToggle, tab, this.#connection),
       ),
       h('div', { class: 'pane-body' }, this.#list.element, this.#conversation.element, this.#notice),
@@ -63,8 +64,8 @@ export class Pane {
     this.#showFrames(matchMedia('(min-width: 760px) and (min-height: 640px)').matches);
     this.#framesToggle.addEventListener('click', () => this.#showFrames(this.#frames.element.hidden));
     this.#connection.addEventListener('click', () => {
-      if (client.connection.state === 'live' || client.connection.state === 'connecting') client.connection.cut();
-      else client.connection.open();
+      if (this.#isUp) client.cut();
+      else client.reconnect();
     });
     this.#follow();
   }
@@ -88,6 +89,10 @@ export class Pane {
     client.addEventListener('change', () => this.#update());
     client.addEventListener('state', () => this.#showState());
     client.addEventListener('frame', ({ detail }) => this.#frames.add(detail));
+    client.addEventListener('replay', ({ detail }) => this.#frames.markReplayed(detail));
+    client.addEventListener('reset', ({ detail }) => {
+      this.#toast(`What was missed cannot be replayed (${detail}), so everything was loaded again.`);
+    });
     client.addEventListener('fail', ({ detail }) => toast(detail.message, { kind: 'error' }));
     client.addEventListener('event', ({ detail }) => this.#tellEvent(detail));
     client.addEventListener('boxdelete', ({ detail: { box, by } }) => {
@@ -95,7 +100,6 @@ export class Pane {
       if (box && by !== client.person.id) this.#toast(`${first(who)} deleted “${box.title}”.`);
     });
     document.addEventListener('visibilitychange', () => this.markRead());
-    this.#showState();
     this.#update();
   }
 
@@ -168,28 +172,24 @@ export class Pane {
     this.#framesToggle.setAttribute('aria-pressed', String(shown));
   }
 
+  get #isUp() {
+    return this.#client.state === 'live' || this.#client.state === 'connecting';
+  }
+
   #showState() {
-    const { state, retryAt } = this.#client.connection;
-    clearInterval(this.#countdown);
-    if (state === 'waiting') this.#countdown = setInterval(() => this.#showState(), 500);
-    const seconds = Math.max(1, Math.ceil((retryAt - Date.now()) / 1_000));
-    const text = {
-      connecting: 'Connecting',
-      live: 'Live',
-      waiting: `Reconnecting in ${seconds} s`,
-      cut: 'Cut off',
-      refused: 'Refused by the server',
-    }[state];
-    if (this.element.dataset.state !== state) this.#spoken.textContent = `${this.#client.person.display_name}: ${text}`;
+    const { state, person } = this.#client;
+    const text = this.#transport.update();
+    if (this.element.dataset.state !== state) this.#spoken.textContent = `${person.display_name}: ${text}`;
     this.element.dataset.state = state;
-    if (this.#status.textContent !== text) this.#status.textContent = text;
-    const up = state === 'live' || state === 'connecting';
-    const label = up ? 'Cut' : 'Reconnect';
+    const label = this.#isUp ? 'Cut' : 'Reconnect';
     if (this.#connection.textContent !== label) this.#connection.replaceChildren(icon('cut'), label);
-    this.#connection.title = up ? 'Cut the connection' : 'Connect again now';
-    this.#connection.classList.toggle('primary', !up);
-    this.#notice.hidden = state !== 'cut' && state !== 'waiting' && state !== 'refused';
-    this.#notice.textContent = 'Offline. What you miss is loaded when you are back.';
+    this.#connection.title = this.#isUp
+      ? 'Cut the connection here in the page: it drops, and neither a new one nor a request gets through'
+      : 'Connect again now';
+    this.#connection.classList.toggle('primary', !this.#isUp);
+    this.#notice.hidden = this.#isUp || state === 'closed';
+    this.#notice.textContent = 'Offline. What you miss is replayed when you are back.';
+    this.markRead();
   }
 }
 
