@@ -15,6 +15,7 @@ export type {
   PublishResult,
   StreamListener,
   StreamSlice,
+  StreamTop,
   Unsubscribe,
 } from './broker/broker.ts';
 export { type MemoryBroker, type MemoryBrokerStats, memoryBroker } from './broker/memory-broker.ts';

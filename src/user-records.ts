@@ -6,6 +6,7 @@ import type { CounterStore } from './counter/counter-store.ts';
 import { type ErrorStage, UsercastError } from './errors.ts';
 import { encodeCursor } from './protocol/cursor.ts';
 import { checkId, checkUserId } from './protocol/messages.ts';
+import { Refusal } from './protocol/refusals.ts';
 import { withDeadline } from './timers.ts';
 
 /** What `disconnect` takes. */
@@ -83,6 +84,15 @@ export class UserRecords {
       if (cause instanceof UsercastError) throw cause;
       throw new UsercastError('broker_unavailable', 'the broker or the counter store failed', { cause });
     }
+  }
+}
+
+/** What `work` does for a client's request. @throws Refusal `broker_unavailable` where it fails. */
+export async function orRefuse<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch {
+    throw new Refusal('broker_unavailable', 'the broker or the counter store did not answer; try again later');
   }
 }
 

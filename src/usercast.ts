@@ -1,7 +1,7 @@
 // Assembles the parts behind one object, the one that the host holds, and turns what happens inside into its events.
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { type Authenticate, type AuthenticateContext, createAuthenticator } from './auth/authenticate.ts';
+import { type Authenticate, createAuthenticator, renewalOf } from './auth/authenticate.ts';
 import type { Broker } from './broker/broker.ts';
 import { memoryBroker } from './broker/memory-broker.ts';
 import { type ErrorStage, UsercastError } from './errors.ts';
@@ -10,7 +10,6 @@ import { Listeners } from './listeners.ts';
 import type { UsercastEvents, UsercastHealth, UsercastStats } from './observation.ts';
 import { type ResolvedOptions, resolveOptions, type UsercastOptions } from './options.ts';
 import type { EventOf, HostTypes, NotificationObject, NotificationType } from './protocol/host-types.ts';
-import { Refusal } from './protocol/refusals.ts';
 import {
   type NotifyOptions,
   type PublishEventOptions,
@@ -20,12 +19,12 @@ import {
   type UserIds,
   uniqueUserIds,
 } from './publisher.ts';
-import { noSessions, type SessionEvents, type SessionInfo } from './session/context.ts';
+import { noSessions, type SessionEvents } from './session/context.ts';
 import { type DrainOptions, drainMs, Hub } from './session/hub.ts';
 import { Turns } from './session/send-queue.ts';
 import { Wheel } from './timers.ts';
 import { WebSocketAcceptor } from './transports/websocket.ts';
-import { type DisconnectOptions, UserRecords } from './user-records.ts';
+import { type DisconnectOptions, orRefuse, UserRecords } from './user-records.ts';
 
 export type { DrainOptions } from './session/hub.ts';
 
@@ -264,20 +263,12 @@ export class Usercast<H extends HostTypes = HostTypes> {
       open: (opening) => this.#hub.open(opening),
       poll: (opening) => this.#hub.poll(opening),
       accept: (request, socket, head, owner, protocol) => acceptor.accept(request, socket, head, owner, protocol),
-      counts: (userId) => this.#orRefuse(this.#records.countsAndCursor(userId)),
-      ack: (userId, boxId) => this.#orRefuse(this.#publisher.ack(userId, boxId)),
+      counts: (userId) => orRefuse(this.#records.countsAndCursor(userId)),
+      ack: (userId, boxId) => orRefuse(this.#publisher.ack(userId, boxId)),
       draining: () => this.#hub.closing !== null,
       refused: (info) => this.#refused(info),
       failed: onError,
     });
-  }
-
-  async #orRefuse<T>(work: Promise<T>): Promise<T> {
-    try {
-      return await work;
-    } catch {
-      throw new Refusal('broker_unavailable', 'the broker or the counter store did not answer; try again later');
-    }
   }
 
   #assertOpen(): void {
@@ -319,9 +310,4 @@ export class Usercast<H extends HostTypes = HostTypes> {
     if (name === 'error') this.#stats.errors++;
     else this.#fail('listener', cause);
   }
-}
-
-/** What a verifier may know of a new token for an open session. */
-function renewalOf({ userId, transport, address }: SessionInfo): AuthenticateContext {
-  return { userId, transport, address, origin: undefined, host: undefined, signal: new AbortController().signal };
 }

@@ -5,11 +5,11 @@ import { type MemoryBroker, memoryBroker } from '../src/broker/memory-broker.ts'
 import type { CounterStore } from '../src/counter/counter-store.ts';
 import { memoryCounters } from '../src/counter/memory-counter-store.ts';
 import { decodeCursor } from '../src/protocol/cursor.ts';
+import { Recorder } from '../src/testing/recorder.ts';
 import { createUsercast, type Usercast } from '../src/usercast.ts';
 import { textEvent } from './support/box-events.ts';
 import { type Faulty, faulty, Outage } from './support/faulty.ts';
 import { COUNTING } from './support/publisher-bench.ts';
-import { Recorder } from './support/recorder.ts';
 
 describe.each(COUNTING)('with $counting', ({ withStore }) => {
   let broker: Faulty<MemoryBroker>;

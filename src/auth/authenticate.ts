@@ -20,6 +20,12 @@ const SHORT_ASCII = /^[\x20-\x7e]{1,100}$/;
 /** What is known of the request that the token came with. */
 export interface AuthenticateContext extends VerifyContext, RequestContext {}
 
+/** What is known when a client sends a new token for its open session: no request comes with it. */
+export function renewalOf(session: Pick<AuthenticateContext, 'userId' | 'transport' | 'address'>): AuthenticateContext {
+  const { userId, transport, address } = session;
+  return { userId, transport, address, origin: undefined, host: undefined, signal: new AbortController().signal };
+}
+
 /**
  * Resolves to who the token stands for, when that is somebody who may open the stream of `context.userId`.
  * @throws Refusal `token_missing`, `token_invalid`, `token_expired`, `wrong_user`, `verifier_unavailable` or `internal_error`.

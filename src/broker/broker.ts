@@ -52,6 +52,12 @@ export interface DisconnectMark extends DisconnectTarget {
   readonly number: number;
 }
 
+/** Where a user's stream and marks stand. */
+export interface StreamTop extends Position {
+  /** The number of the user's newest mark, 0 when there is none. */
+  readonly markNumber: number;
+}
+
 /** What one atomic look at a user's stream saw. */
 export interface StreamSlice {
   /** The newest entry's position, or the origin of an empty stream. */
@@ -91,8 +97,8 @@ export interface Broker {
   subscribe(userId: string, listener: StreamListener): Promise<Unsubscribe>;
   /** Reads the stream after a position (`null`: after its top, so no entries) in one atomic step. */
   read(userId: string, after: Position | null, limit: number): Promise<StreamSlice>;
-  /** The newest position of each stream, for position checks. */
-  tops(userIds: readonly string[]): Promise<ReadonlyMap<string, Position>>;
+  /** Where each stream stands, for checks of at most 500 users whether a subscriber has missed something. */
+  tops(userIds: readonly string[]): Promise<ReadonlyMap<string, StreamTop>>;
   /** Sends to whoever is subscribed now, and stores nothing. */
   whisper(userIds: readonly string[], payload: string): Promise<void>;
   /** Those of the users who have a subscriber anywhere; may lag by seconds. */
@@ -103,6 +109,8 @@ export interface Broker {
   forget(userId: string): Promise<void>;
   /** The counts that `publish` moves, where the broker keeps any. */
   readonly counters?: { counts(userId: string): Promise<Record<string, number>> };
+  /** Nothing can get lost between `publish` and this process's subscribers: positions need no checks. Absent: it can. */
+  readonly reliable?: true;
   readonly status: BrokerStatus;
   onStatus(listener: (status: BrokerStatus) => void): Unsubscribe;
   close(): Promise<void>;

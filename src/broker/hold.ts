@@ -45,10 +45,4 @@ export class Hold {
     this.#held = count >= this.#held.length ? NOTHING : this.#held.slice(count);
     this.#length = this.#held.reduce((sum, { payload }) => sum + payload.length, 0);
   }
-
-  clear(): void {
-    this.#held = NOTHING;
-    this.#length = 0;
-    this.overflowed = false;
-  }
 }

@@ -14,6 +14,7 @@ import type {
   PublishResult,
   StreamListener,
   StreamSlice,
+  StreamTop,
   Unsubscribe,
 } from './broker.ts';
 import { DeduplicationWindow } from './deduplication-window.ts';
@@ -59,6 +60,7 @@ export function memoryBroker(options: MemoryBrokerOptions = {}): MemoryBroker {
 }
 
 class InMemoryBroker implements MemoryBroker {
+  readonly reliable = true;
   readonly #options: ResolvedMemoryBrokerOptions;
   readonly #streams = new Map<string, MemoryStream>();
   readonly #window: DeduplicationWindow;
@@ -174,9 +176,9 @@ class InMemoryBroker implements MemoryBroker {
     };
   }
 
-  async tops(userIds: readonly string[]): Promise<ReadonlyMap<string, Position>> {
+  async tops(userIds: readonly string[]): Promise<ReadonlyMap<string, StreamTop>> {
     this.#assertOpen();
-    return new Map(userIds.map((userId) => [userId, this.#existing(userId).top]));
+    return new Map(userIds.map((userId) => [userId, this.#existing(userId).topAndMark]));
   }
 
   async whisper(userIds: readonly string[], payload: string): Promise<void> {

@@ -2,7 +2,7 @@
 // broker. An entry is shared by all recipients of a message; a stream holds one reference for each.
 
 import { ORIGIN_TAG, type Position } from '../protocol/cursor.ts';
-import type { DisconnectMark, DisconnectTarget, Publication, StreamListener } from './broker.ts';
+import type { DisconnectMark, DisconnectTarget, Publication, StreamListener, StreamTop } from './broker.ts';
 
 /** A message as stored, once for all of its recipients. */
 export interface StoredMessage {
@@ -46,6 +46,10 @@ export class MemoryStream {
 
   get top(): Position {
     return { epoch: this.epoch, offset: this.offset, tag: this.#topTag };
+  }
+
+  get topAndMark(): StreamTop {
+    return { ...this.top, markNumber: this.markNumber };
   }
 
   get oldest(): StoredMessage | undefined {

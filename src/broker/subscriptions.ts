@@ -2,12 +2,14 @@
 // the stream, reads what is missing, and lingers after the last session has left. Sessions reach it through the hub.
 
 import { type ErrorStage, UsercastError } from '../errors.ts';
-import { encodeCursor, type Position } from '../protocol/cursor.ts';
+import type { Position } from '../protocol/cursor.ts';
 import type { ResetReason } from '../protocol/session-messages.ts';
 import { type Wheel, WheelTask, withDeadline } from '../timers.ts';
 import type { Broker, DisconnectMark, Publication, StreamListener, StreamSlice, Unsubscribe } from './broker.ts';
+import { disproof, follows } from './contiguity.ts';
 import { Hold } from './hold.ts';
 import { PositionCheck } from './position-check.ts';
+import { SharedReads } from './shared-reads.ts';
 
 /** The sessions of one user on this process, as their subscription sees them. */
 export interface Audience {
@@ -31,31 +33,6 @@ const RETRY_MS = 1_000;
 const PAGE = 100;
 const DONE = Promise.resolve();
 
-/** Is this publication the very next one after the position? */
-export function follows(position: Position, publication: Publication): boolean {
-  return (
-    publication.previousTag === position.tag &&
-    publication.offset > position.offset &&
-    publication.epoch === position.epoch
-  );
-}
-
-/** `null` when the slice proves that its entries are all that came after the position; else why it does not. */
-export function disproof(position: Position, slice: StreamSlice): ResetReason | null {
-  const { top, entries } = slice;
-  if (position.epoch !== top.epoch) return 'epoch';
-  if (entries.length === 0) {
-    if (position.offset === top.offset && position.tag === top.tag) return null;
-    return position.offset < top.offset ? 'trimmed' : 'rollback';
-  }
-  let at = position;
-  for (const entry of entries) {
-    if (!follows(at, entry)) return entry.offset > at.offset + 1 ? 'trimmed' : 'rollback';
-    at = entry;
-  }
-  return null;
-}
-
 /** One user's subscription. Its position is that of the last message delivered. */
 export class Subscription<A extends Audience = Audience> extends WheelTask implements StreamListener, Position {
   readonly userId: string;
@@ -71,10 +48,6 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
   /** Takes what arrives while it opens or repairs; not there at any other time, for most subscriptions are live. */
   #hold: Hold | null = new Hold();
   #reading: Promise<void> | null = null;
-  /** Reads that were asked for and not sent yet. */
-  #waiting: Map<string, Promise<StreamSlice>> | null = null;
-  /** Settles when the last read that was asked for has. */
-  #reads: Promise<void> | null = null;
   #unsubscribe: Unsubscribe | null = null;
   readonly #owner: Subscriptions<A>;
 
@@ -93,27 +66,11 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
   }
 
   /**
-   * Reads the stream after a position. One read of a user is under way at a time; those who ask for the same before it is
-   * sent share it. @throws UsercastError `deadline`, or what the broker rejects with.
+   * Reads the stream after a position; shares a read that another asked for and that has not been sent yet.
+   * @throws UsercastError `deadline`, or what the broker rejects with.
    */
   read(after: Position | null, limit = PAGE): Promise<StreamSlice> {
-    const key = `${after ? encodeCursor(after) : ''} ${limit}`;
-    const waiting = this.#waiting?.get(key);
-    if (waiting) return waiting;
-    const { broker, deadlineMs } = this.#owner.options;
-    const read = (this.#reads ?? DONE).then(() => {
-      this.#waiting?.delete(key);
-      return withDeadline(broker.read(this.userId, after, limit), deadlineMs, 'the broker, asked to read,');
-    });
-    this.#waiting ??= new Map();
-    this.#waiting.set(key, read);
-    const settled = read.then(ignore, ignore).then(() => {
-      if (this.#reads !== settled) return;
-      this.#reads = null;
-      this.#waiting = null;
-    });
-    this.#reads = settled;
-    return read;
+    return this.#owner.reads.read(this.userId, after, limit);
   }
 
   publication(publication: Publication): void {
@@ -300,12 +257,15 @@ export class Subscriptions<A extends Audience> {
   readonly options: SubscriptionsOptions;
   /** @internal */
   readonly createAudience: (subscription: Subscription<A>) => A;
+  /** @internal */
+  readonly reads: SharedReads;
   readonly #byUser = new Map<string, Subscription<A>>();
   readonly #check: PositionCheck | null;
 
   constructor(options: SubscriptionsOptions, createAudience: (subscription: Subscription<A>) => A) {
     this.options = options;
     this.createAudience = createAudience;
+    this.reads = new SharedReads(options);
     this.#check = options.broker.reliable ? null : new PositionCheck(options, () => this.#byUser.values());
   }
 
@@ -315,10 +275,6 @@ export class Subscriptions<A extends Audience> {
 
   values(): Iterable<Subscription<A>> {
     return this.#byUser.values();
-  }
-
-  find(userId: string): Subscription<A> | undefined {
-    return this.#byUser.get(userId);
   }
 
   /** Takes part in the user's subscription, which is opened for the first; each call needs a `release`. */

@@ -2,6 +2,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { Allowance } from '../allowance.ts';
 import type { Authenticate } from '../auth/authenticate.ts';
 import type { ErrorStage } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
@@ -9,7 +10,6 @@ import type { RefusalCode } from '../protocol/refusals.ts';
 import type { PollAnswer, PollOpening } from '../session/poll.ts';
 import type { SessionOpening } from '../session/session.ts';
 import type { TransportKind, TransportOwner } from '../transports/transport.ts';
-import type { Admission } from './admission.ts';
 import type { ClientAddress } from './client-address.ts';
 import type { Endpoints } from './endpoint.ts';
 import type { OriginRule } from './origin.ts';
@@ -56,5 +56,6 @@ export interface DoorRules {
   readonly endpoints: Endpoints;
   readonly origins: OriginRule;
   readonly addresses: ClientAddress;
-  readonly admission: Admission;
+  /** Handshakes that may begin. */
+  readonly admission: Allowance;
 }

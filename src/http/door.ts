@@ -2,8 +2,8 @@
 // and hands verified clients to the engine.
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { Allowance } from '../allowance.ts';
 import { UsercastError } from '../errors.ts';
-import { Admission } from './admission.ts';
 import { checkServer, type Gatekeeper, putGate } from './attach.ts';
 import { ClientAddress } from './client-address.ts';
 import type { DoorEngine, DoorRules } from './door-engine.ts';
@@ -34,7 +34,7 @@ export class Door {
       endpoints: new Endpoints(path),
       origins: new OriginRule(allowedOrigins, (cause) => engine.failed('authorize', cause)),
       addresses: new ClientAddress(trustProxy),
-      admission: new Admission(limits.handshakesPerSecond),
+      admission: new Allowance(limits.handshakesPerSecond, limits.handshakesPerSecond),
     };
   }
 

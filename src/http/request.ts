@@ -82,7 +82,7 @@ export class EndpointRequest {
     if (endpoint === 'ws') {
       throw new Refusal('upgrade_required', 'this endpoint is a WebSocket; does a proxy drop the Upgrade header?');
     }
-    if (endpoint === 'sse' && !admission.admit()) {
+    if (endpoint === 'sse' && !admission.take()) {
       throw new Refusal('overloaded', 'too many handshakes at a time: try again later');
     }
     const userId = decodeUserId(rawUserId);

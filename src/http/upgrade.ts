@@ -58,10 +58,10 @@ export class Upgrade {
 
   async #open(): Promise<void> {
     const { engine, admission, origins, addresses } = this.#rules;
-    if (engine.draining()) throw new Refusal('restarting');
-    if (!admission.admit()) throw new Refusal('overloaded', 'too many handshakes at a time: try again later');
     const protocols = offeredProtocols(this.#req);
     this.#protocol = selectedProtocol(protocols);
+    if (engine.draining()) throw new Refusal('restarting');
+    if (!admission.take()) throw new Refusal('overloaded', 'too many handshakes at a time: try again later');
     const userId = decodeUserId(this.#target.rawUserId);
     const address = addresses.of(this.#req);
     const host = addresses.hostOf(this.#req);

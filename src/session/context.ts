@@ -8,8 +8,8 @@ import type { HeartbeatOptions, LimitOptions } from '../options.ts';
 import type { ResetReason } from '../protocol/session-messages.ts';
 import type { Wheel } from '../timers.ts';
 import type { TransportKind } from '../transports/transport.ts';
-import type { Turns } from './send-queue.ts';
 import type { HeartbeatTimes } from './heartbeat.ts';
+import type { Turns } from './send-queue.ts';
 import type { Member, UserSessions } from './user-sessions.ts';
 
 /** One session, as events tell of it. */

@@ -2,8 +2,8 @@
 // session is at its subscription's position or on the way there, nothing else.
 
 import type { Publication, StreamSlice } from '../broker/broker.ts';
+import { disproof, follows } from '../broker/contiguity.ts';
 import { Hold } from '../broker/hold.ts';
-import { disproof, follows } from '../broker/subscriptions.ts';
 import type { Position } from '../protocol/cursor.ts';
 import type { ResetReason } from '../protocol/session-messages.ts';
 import { setTimer } from '../timers.ts';
@@ -57,7 +57,7 @@ export abstract class Follower {
   protected abstract send(publication: Publication): boolean;
   /** There is no room: live messages are left aside until `catchUp`. `isNews`: it was live, or opening, until now. */
   protected abstract lags(isNews: boolean): void;
-  /** False ends the following; true goes on from the slice's top. */
+  /** Tells that what lies before the slice's top may be incomplete. False where it ended the session, or had no room. */
   protected abstract reset(reason: ResetReason, slice: StreamSlice): Promise<boolean>;
   protected abstract readFailed(cause: unknown): void;
 
@@ -135,7 +135,12 @@ export abstract class Follower {
       const disproved = this.#lost ?? disproof(from, slice);
       if (disproved) {
         this.#lost = disproved === 'trimmed' && hasLagged ? 'lagging' : disproved;
-        if (!(await this.reset(this.#lost, slice)) || this.#state !== 'catching-up') return;
+        const isTold = await this.reset(this.#lost, slice);
+        if (this.#state !== 'catching-up') return;
+        if (!isTold) {
+          this.#lag(from);
+          return;
+        }
         this.#lost = null;
         this.#position = slice.top;
       } else if (!this.#sendAll(slice.entries)) return;

@@ -12,8 +12,8 @@ export interface Beating {
   quiet(): void;
   /** No sign of life since the last ping. */
   silent(): void;
-  /** The token ends within a minute. */
-  expiring(): void;
+  /** The token ends within a minute. False where there was no room to say so: it is called again. */
+  expiring(): boolean;
   expired(): void;
   /** The close was not answered in time. */
   hung(): void;
@@ -59,6 +59,7 @@ export class Heartbeat extends WheelTask {
 
   /** The session's token ends at another time from now on. */
   renew(expiresAt: number | undefined): void {
+    if (this.#closing) return;
     const nowMs = monotonicMs();
     this.#endMs = expiresAt === undefined ? NEVER : nowMs + expiresAt - Date.now();
     this.#warned = false;
@@ -75,11 +76,8 @@ export class Heartbeat extends WheelTask {
       this.#session.expired();
       return;
     }
-    if (nowMs >= this.#warnAtMs - EXACT_MS) {
-      this.#warned = true;
-      this.#session.expiring();
-    }
-    if (nowMs >= this.#quietAtMs - EXACT_MS) this.#session.quiet();
+    if (nowMs >= this.#warnAtMs - EXACT_MS) this.#warned = this.#session.expiring();
+    else if (nowMs >= this.#quietAtMs - EXACT_MS) this.#session.quiet();
     if (nowMs >= this.#pingAtMs - EXACT_MS && !this.#ping(nowMs, lateMs)) return;
     this.#schedule(nowMs);
   }
@@ -118,6 +116,7 @@ export class Heartbeat extends WheelTask {
   #schedule(nowMs: number): void {
     const endMs = this.#endMs;
     if (endMs - nowMs <= EXACT_MS) {
+      if (this.#warnAtMs < NEVER) this.#warned = this.#session.expiring();
       const end = (): void => {
         if (!this.#closing && this.#endMs === endMs) this.#session.expired();
       };

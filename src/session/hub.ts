@@ -48,7 +48,8 @@ export class Hub {
     this.#context = {
       ...context,
       left: (member, subscription) => this.#discharge(member.address, subscription),
-      heartbeatTimes: (kind, isTold) => times[kind === 'websocket' && !isTold ? 'plain' : kind === 'sse' ? 'sse' : 'v1'],
+      heartbeatTimes: (kind, isTold) =>
+        times[kind === 'websocket' && !isTold ? 'plain' : kind === 'sse' ? 'sse' : 'v1'],
     };
     this.#subscriptions = new Subscriptions(
       { broker, wheel, onError, deadlineMs: limits.deadlineMs },
@@ -71,9 +72,7 @@ export class Hub {
    * @throws Refusal
    */
   async open(opening: SessionOpening): Promise<Session> {
-    const room = await this.#enterRoom(opening);
-    const session = new Session(this.#context, room, opening);
-    room.enter(session);
+    const { member: session } = await this.#enter(opening, (room) => new Session(this.#context, room, opening));
     try {
       if (opening.isTold || opening.cursor) await session.prepare(opening.cursor);
       return session;
@@ -88,9 +87,7 @@ export class Hub {
    * @throws Refusal
    */
   async poll(opening: PollOpening): Promise<PollAnswer> {
-    const room = await this.#enterRoom(opening);
-    const poll = new Poll(room, opening);
-    room.enter(poll);
+    const { room, member: poll } = await this.#enter(opening, (entered) => new Poll(entered, opening));
     try {
       return await poll.answer();
     } catch (cause) {
@@ -101,13 +98,22 @@ export class Hub {
   }
 
   /** Admits a member of the user, and subscribes for the first. @throws Refusal */
-  async #enterRoom({ userId, address }: { readonly userId: string; readonly address: string }): Promise<UserSessions> {
+  async #enter<M extends Member>(
+    { userId, address }: { readonly userId: string; readonly address: string },
+    memberOf: (room: UserSessions) => M,
+  ): Promise<{ readonly room: UserSessions; readonly member: M }> {
     this.#admit(address);
     const subscription = this.#subscriptions.acquire(userId);
+    const { audience: room } = subscription;
+    const { disconnects } = room;
     try {
-      await subscription.opened();
       this.#checkUser(subscription);
-      return subscription.audience;
+      await subscription.opened();
+      if (this.#closing) throw new Refusal(this.#closing);
+      if (room.disconnects !== disconnects) throw new Refusal('disconnected');
+      const member = memberOf(room);
+      room.enter(member);
+      return { room, member };
     } catch (cause) {
       this.#discharge(address, subscription);
       throw this.#refusal(cause);
@@ -176,15 +182,15 @@ export class Hub {
     this.#context.stats.sessions = this.#admitted;
   }
 
-  #checkUser(subscription: Subscription<UserSessions>): void {
+  /** Those that are still opening count as well. */
+  #checkUser({ holders }: Subscription<UserSessions>): void {
     const { maxConnectionsPerUser } = this.#context.limits;
-    if (maxConnectionsPerUser > 0 && subscription.audience.members.length >= maxConnectionsPerUser) {
+    if (maxConnectionsPerUser > 0 && holders > maxConnectionsPerUser) {
       throw new Refusal(
         'too_many_connections',
         `at most ${maxConnectionsPerUser} connections per user; close one first`,
       );
     }
-    if (this.#closing) throw new Refusal(this.#closing);
   }
 
   #discharge(address: string, subscription: Subscription<UserSessions>): void {

@@ -1,11 +1,11 @@
 // What a client says on its session: admitted at a rate, read, and acted on. Made by the first message; most clients
 // never send one.
 
+import { Allowance } from '../allowance.ts';
 import { decodeClientMessage, decodeSessionMessage, errorPayload } from '../protocol/codec.ts';
 import { type ClientErrorCode, PING, REFRESH } from '../protocol/event-types.ts';
 import { Refusal, type RefusalCode } from '../protocol/refusals.ts';
 import { PONG_PAYLOAD } from '../protocol/session-messages.ts';
-import { Allowance } from './allowance.ts';
 import type { SessionContext, SessionInfo } from './context.ts';
 
 /** The session, as its inbox sees it. */

@@ -121,6 +121,11 @@ export class SendQueue {
     return true;
   }
 
+  /** For what is said before a close: it goes whether there is room or not. `frame` has no cursor. */
+  pushLast(frame: Frame): void {
+    this.#run = this.#run ? this.#run.with(frame) : this.#turns.start(this, frame);
+  }
+
   flush(nowMs: number = monotonicMs()): void {
     const run = this.#run;
     if (!run) return;
@@ -131,7 +136,8 @@ export class SendQueue {
 
   #stamped(run: Run): Uint8Array {
     const { joined, stampPlaces } = run;
-    const bytes = Buffer.allocUnsafe(joined.length);
+    // A piece of the shared pool keeps all of its slab in memory, four times its size and more, for as long as it waits.
+    const bytes = this.#congested ? Buffer.allocUnsafeSlow(joined.length) : Buffer.allocUnsafe(joined.length);
     bytes.set(joined);
     for (let i = 0; i < stampPlaces.length; i++) writeCursor(this.#stamps[i]!, bytes, stampPlaces[i]!);
     this.#stamps = NO_STAMPS;

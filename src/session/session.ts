@@ -3,7 +3,7 @@
 
 import type { Identity } from '../auth/token-verifier.ts';
 import type { DisconnectMark, Publication, StreamSlice } from '../broker/broker.ts';
-import { disproof } from '../broker/subscriptions.ts';
+import { disproof } from '../broker/contiguity.ts';
 import { encodeCursor, type Position } from '../protocol/cursor.ts';
 import { REFUSALS, Refusal, type RefusalCode } from '../protocol/refusals.ts';
 import {
@@ -85,6 +85,10 @@ export class Session extends Follower implements TransportOwner, Beating, InboxO
     return this.#queue!.sentMs;
   }
 
+  get #isOver(): boolean {
+    return this.state === 'closing' || this.state === 'closed';
+  }
+
   /** Reads what `start` needs: what came after the cursor, the head and the counts. Rejects as the broker does. */
   async prepare(cursor: Position | 'unreadable' | null): Promise<void> {
     const from = cursor === 'unreadable' ? null : cursor;
@@ -103,12 +107,18 @@ export class Session extends Follower implements TransportOwner, Beating, InboxO
       return;
     }
     const { turns, limits, wheel, heartbeatTimes, stats } = this.#context;
+    const start = this.#start;
+    this.#start = null;
     this.#queue = new SendQueue(pipe, turns, limits.maxBufferedBytes);
+    if (start && this.isTold) this.#greet(start);
+    this.#heartbeat = new Heartbeat(this, wheel, heartbeatTimes(pipe.kind, this.isTold), this.#expiresAt);
     stats.connects++;
     this.#context.emit('connect', this.info);
-    this.#begin();
-    if (this.state === 'closing' || this.state === 'closed') return;
-    this.#heartbeat = new Heartbeat(this, wheel, heartbeatTimes(pipe.kind, this.isTold), this.#expiresAt);
+    if (start?.reset) this.#loses(start.reset);
+    // A listener of the host may have ended it.
+    if (this.#isOver) return;
+    if (start?.reset && !this.isTold) this.end('messages_lost');
+    else this.follow(start?.position ?? null, start?.entries ?? []);
   }
 
   whisper(payload: string): void {
@@ -149,8 +159,8 @@ export class Session extends Follower implements TransportOwner, Beating, InboxO
     this.end('no_life_sign');
   }
 
-  expiring(): void {
-    this.tell(expiryPayload('session.expiring', this.#expiresAt));
+  expiring(): boolean {
+    return this.tell(expiryPayload('session.expiring', this.#expiresAt));
   }
 
   expired(): void {
@@ -165,22 +175,23 @@ export class Session extends Follower implements TransportOwner, Beating, InboxO
     const { userId, expiresAt } = await this.#context.authenticate(this.info, accessToken);
     if (userId !== this.#tokenUserId) throw new Refusal('wrong_user');
     this.#expiresAt = expiresAt;
-    this.#heartbeat?.renew(expiresAt);
     this.tell(expiryPayload('session.refreshed', expiresAt));
+    this.#heartbeat?.renew(expiresAt);
   }
 
-  /** Sends a message that is not stored, where there is room. */
-  tell(payload: string, cursor: string | null = null): void {
-    if (this.state === 'closing' || this.state === 'closed' || !this.#queue) return;
-    if (this.#queue.push(this.#pipe!.control(payload, cursor), null)) this.#context.stats.delivered++;
+  /** Sends a message that is not stored. False where there is no room, or nobody to send it to. */
+  tell(payload: string, cursor: string | null = null): boolean {
+    if (this.#isOver || !this.#queue?.push(this.#pipe!.control(payload, cursor), null)) return false;
+    this.#context.stats.delivered++;
+    return true;
   }
 
   /** Ends the session: the first call wins. `closed` follows when the transport is gone. */
   end(why: RefusalCode, reason: string = REFUSALS[why].reason): void {
-    if (this.state === 'closing' || this.state === 'closed') return;
+    if (this.#isOver) return;
     const { close: code } = REFUSALS[why];
     this.#ending = { code, reason };
-    if (this.isTold) this.tell(closingPayload(code, reason, retryMs(why)));
+    if (this.isTold) this.#queue?.pushLast(this.#pipe!.control(closingPayload(code, reason, retryMs(why)), null));
     this.#queue?.flush();
     this.become('closing');
     this.#heartbeat?.closing();
@@ -225,24 +236,14 @@ export class Session extends Follower implements TransportOwner, Beating, InboxO
       return false;
     }
     const counts = await this.#context.countsOf(this.userId, slice);
-    if (this.state !== 'catching-up') return false;
+    if (!this.tell(resetPayload(reason, slice.top, counts), encodeCursor(slice.top))) return false;
     this.#loses(reason);
-    this.tell(resetPayload(reason, slice.top, counts), encodeCursor(slice.top));
     return true;
   }
 
   #loses(reason: ResetReason): void {
     this.#context.stats.resets++;
     this.#context.emit('reset', { ...this.info, reason });
-  }
-
-  #begin(): void {
-    const start = this.#start;
-    this.#start = null;
-    if (start?.reset) this.#loses(start.reset);
-    if (start && this.isTold) this.#greet(start);
-    if (start?.reset && !this.isTold) this.end('messages_lost');
-    else this.follow(start?.position ?? null, start?.entries ?? []);
   }
 
   #greet(start: Start): void {
@@ -252,7 +253,7 @@ export class Session extends Follower implements TransportOwner, Beating, InboxO
   }
 
   #receive(text: string | null): void {
-    if (this.state === 'closing' || this.state === 'closed') return;
+    if (this.#isOver) return;
     this.alive();
     this.#inbox ??= new Inbox(this, this.#context);
     this.#inbox.receive(text);

@@ -25,6 +25,8 @@ const NOBODY: readonly Member[] = Object.freeze([]);
 export class UserSessions implements Audience {
   /** Never changed in place: a member may leave while a message is on its way to all. */
   members: readonly Member[] = NOBODY;
+  /** How often all of the user's sessions were disconnected: a member that was not here yet is told by it. */
+  disconnects = 0;
   readonly #context: SessionContext;
   readonly #subscription: Subscription<UserSessions>;
 
@@ -74,6 +76,7 @@ export class UserSessions implements Audience {
 
   mark(mark: DisconnectMark): void {
     this.#context.forgetTokens(this.#subscription.userId);
+    if (mark.sessionId === undefined) this.disconnects++;
     for (const member of this.members) member.mark(mark);
   }
 

@@ -1,12 +1,24 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Broker } from '../../src/broker/broker.ts';
+import { disproof } from '../../src/broker/contiguity.ts';
 import { memoryBroker } from '../../src/broker/memory-broker.ts';
-import { disproof } from '../../src/broker/subscriptions.ts';
-import { describeBroker } from '../conformance/broker.ts';
-import { messageTo } from '../conformance/broker-bench.ts';
-import { Recorder } from '../support/recorder.ts';
+import { messageTo } from '../../src/testing/broker-bench.ts';
+import { brokerSuite } from '../../src/testing/broker-suite.ts';
+import { Recorder } from '../../src/testing/recorder.ts';
 
-describeBroker('memoryBroker', () => memoryBroker(), { counters: true, dense: true });
+brokerSuite(
+  { describe, it },
+  {
+    name: 'memoryBroker',
+    create: () => memoryBroker(),
+    capabilities: {
+      counters: true,
+      dense: true,
+      historyMessages: 100,
+      clock: { deduplicationMs: 300_000, advance: (ms) => void vi.advanceTimersByTime(ms) },
+    },
+  },
+);
 
 const MINUTE_MS = 60_000;
 const unread = { boxId: 'box' };

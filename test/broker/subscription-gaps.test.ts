@@ -33,3 +33,25 @@ it.each([0, 1, 2, 3, 4, 5])('a gap %d steps after one was repaired is repaired t
   expect(heard).toEqual(['missed', 'first', 'missed again', 'second']);
   subscriptions.close();
 });
+
+it('a gap that is there when the subscription opens is repaired before anything after it is delivered', async () => {
+  const broker = new ScriptedBroker();
+  const stream = broker.stream('ann');
+  const heard: string[] = [];
+  const subscriptions = new Subscriptions({ broker, wheel: new Wheel(), deadlineMs: 400, onError: () => {} }, () => ({
+    deliver: ({ payload }) => void heard.push(payload),
+    whisper: () => {},
+    mark: () => {},
+    reset: () => {},
+  }));
+  broker.after = (call) => {
+    if (call !== 'read' || broker.calls.read > 1) return;
+    stream.append('lost on its way');
+    stream.publish('after it');
+  };
+  await subscriptions.acquire('ann').opened();
+  await vi.advanceTimersByTimeAsync(0);
+  stream.publish('live');
+  expect(heard).toEqual(['lost on its way', 'after it', 'live']);
+  subscriptions.close();
+});

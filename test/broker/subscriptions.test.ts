@@ -401,6 +401,7 @@ describe('a subscription that cannot be opened', () => {
   it('holds no user and no timer when the broker throws', async () => {
     const failing = {
       ...broker,
+      onStatus: () => () => {},
       subscribe: () => {
         throw new Error('not even a promise');
       },

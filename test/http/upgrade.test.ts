@@ -140,10 +140,10 @@ describe('a WebSocket handshake', () => {
     expect(engine.refusals[0]?.userId).toBe('ada');
   });
 
-  it('is refused while draining, before anything else is looked at', async () => {
+  it('is refused while draining, before user, origin or token are looked at', async () => {
     const { port, engine } = await serve();
     engine.isDraining = true;
-    const response = await refusal(port, upgradeText('/box-users//ws', { method: 'POST' }));
+    const response = await refusal(port, upgradeText('/box-users//ws'));
     expect(response).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
     expect(engine.refusals[0]?.code).toBe('restarting');
   });

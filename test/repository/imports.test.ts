@@ -5,7 +5,7 @@ import { filesUnder, importsOf, read, resolveImport } from './source.ts';
 
 /** From the top down. Of several patterns that fit a file, the longest decides. */
 const ROWS: readonly { readonly name: string; readonly files: readonly string[] }[] = [
-  { name: 'ground', files: ['errors', 'timers', 'option-checks', 'listeners', 'random'] },
+  { name: 'ground', files: ['errors', 'timers', 'option-checks', 'listeners', 'random', 'allowance'] },
   { name: 'protocol', files: ['protocol/*'] },
   {
     name: 'contracts',
@@ -26,7 +26,12 @@ const ROWS: readonly { readonly name: string; readonly files: readonly string[] 
   },
   { name: 'door', files: ['http/*'] },
   { name: 'package', files: ['usercast', 'observation', 'index'] },
+  { name: 'side', files: ['client/*'] },
+  { name: 'testing', files: ['testing/*'] },
 ];
+
+/** The client runs in a page: it takes the protocol and nothing else of the server, and of that only what is free of dependencies. */
+const SIDE_IMPORTS = ['protocol'];
 
 /** Interchangeable parts stand on the contracts and on files of their own folder, so that an outside author can write one. */
 const LEAVES_IMPORT = ['ground', 'protocol', 'contracts'];
@@ -120,6 +125,32 @@ describe('imports', () => {
       .filter(({ to }) => !LEAVES_IMPORT.includes(rowName(to)))
       .filter(({ from, to }) => !(rowName(to) === 'leaves' && folderOf(from) === folderOf(to)));
     expect(wrong).toEqual([]);
+  });
+
+  it('of the client reach the protocol, beyond its own folder', () => {
+    const wrong = relative
+      .filter(({ from }) => rowName(from) === 'side')
+      .filter(({ to }) => !SIDE_IMPORTS.includes(rowName(to)) && rowName(to) !== 'side');
+    expect(wrong).toEqual([]);
+    expect(relative.filter(({ from, to }) => rowName(to) === 'side' && rowName(from) !== 'side')).toEqual([]);
+  });
+
+  it('of the client and of what it runs of the protocol name no package', () => {
+    const reached = new Set(sources.filter((path) => rowName(path) === 'side'));
+    for (const file of reached) {
+      for (const { from, to, typeOnly } of relative) if (from === file && !typeOnly) reached.add(to);
+    }
+    expect(imports.filter(({ from, to, typeOnly }) => reached.has(from) && !typeOnly && !to.startsWith('.'))).toEqual(
+      [],
+    );
+  });
+
+  it('of testing reach the public entry and their own folder, and nobody reaches them', () => {
+    const wrong = relative
+      .filter(({ from }) => rowName(from) === 'testing')
+      .filter(({ to }) => to !== 'src/index.ts' && rowName(to) !== 'testing');
+    expect(wrong).toEqual([]);
+    expect(relative.filter(({ from, to }) => rowName(to) === 'testing' && rowName(from) !== 'testing')).toEqual([]);
   });
 
   it('of the adapters reach the public entry and their own folder', () => {

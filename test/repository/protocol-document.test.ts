@@ -2,11 +2,22 @@
 
 import { describe, expect, it } from 'vitest';
 import { resolveOptions } from '../../src/options.ts';
-import { CLIENT_ERRORS } from '../../src/protocol/codec.ts';
+import { CLIENT_ERRORS, encodeMessage, withCursor } from '../../src/protocol/codec.ts';
+import { ORIGIN_TAG } from '../../src/protocol/cursor.ts';
+import { REFRESH } from '../../src/protocol/event-types.ts';
 import { EVENT_TYPES } from '../../src/protocol/events.ts';
 import { MAX_ID_LENGTH, RESERVED_TYPES } from '../../src/protocol/messages.ts';
 import { REFUSALS } from '../../src/protocol/refusals.ts';
-import { read } from './source.ts';
+import {
+  closingPayload,
+  expiryPayload,
+  PING_PAYLOAD,
+  PONG_PAYLOAD,
+  type ResetReason,
+  readyPayload,
+  resetPayload,
+} from '../../src/protocol/session-messages.ts';
+import { filesUnder, read } from './source.ts';
 
 const document = read('PROTOCOL.md');
 
@@ -77,8 +88,37 @@ describe('PROTOCOL.md and the code agree on', () => {
 
   it('the messages that the protocol names itself', () => {
     const types = tableWith('type', 'direction', 'object').map(([type]) => type);
-    expect(types).toEqual(['`event.new`', '`box.delete`', '`file.saved`', 'any other', '`ack`', '`error`']);
+    const session = '`session.*`';
+    expect(types).toEqual(['`event.new`', '`box.delete`', '`file.saved`', 'any other', '`ack`', '`error`', session]);
     expect(tableWith('type', 'object').map(([type]) => name(type))).toEqual(['box.delete', 'file.saved']);
+  });
+
+  it('the messages about a session: type and fields', () => {
+    const position = { epoch: 'e'.repeat(16), offset: 1, tag: ORIGIN_TAG };
+    const start = { sessionId: 's', resumed: false, position, head: position, counts: {}, pingMs: 1, expiresAt: 0 };
+    const sent = [
+      readyPayload({ ...start, reset: 'epoch' }),
+      resetPayload('epoch', position, {}),
+      expiryPayload('session.expiring', 0),
+      expiryPayload('session.refreshed', 0),
+      closingPayload(1012, '', 0),
+      PING_PAYLOAD,
+      PONG_PAYLOAD,
+      encodeMessage(REFRESH, { access_token: 't' }),
+    ].map((text) => JSON.parse(text));
+    const rows = tableWith('message', 'direction', 'object');
+    const fields = ([type, , object = '']: string[]) => [name(type), object.match(/[a-z_]+/g) ?? []];
+    expect(rows.map(fields)).toEqual(sent.map(({ type, object }) => [type, Object.keys(object)]));
+    const named = filesUnder('src', /\.ts$/).flatMap((file) => read(file).match(/(?<=')session\.[a-z]+(?=')/g) ?? []);
+    expect(new Set(rows.map(([type]) => name(type)))).toEqual(new Set(named));
+    expect(tableWith('ready', 'value').map(([field]) => name(field))).toEqual(Object.keys(sent[0].object));
+    const added = [...withCursor('{}', '', true).matchAll(/"(\w+)":/g)].map((match) => match[1]);
+    expect(tableWith('key', 'value').map(([key]) => name(key))).toEqual(added);
+  });
+
+  it('the reasons of a reset', () => {
+    const reasons = { trimmed: 1, epoch: 1, rollback: 1, too_many: 1, lagging: 1 } satisfies Record<ResetReason, 1>;
+    expect(tableWith('reset', 'when').map(([reason]) => name(reason))).toEqual(Object.keys(reasons));
   });
 
   it('the default limits', () => {

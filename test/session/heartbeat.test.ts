@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type Beating, Heartbeat } from '../../src/session/heartbeat.ts';
+import { type Beating, Heartbeat, type HeartbeatTimes } from '../../src/session/heartbeat.ts';
 import { Wheel } from '../../src/timers.ts';
 
 const INTERVAL_MS = 60_000;
@@ -8,6 +8,8 @@ const DAY_MS = 86_400_000;
 class Beaten implements Beating {
   readonly log: { readonly what: string; readonly atMs: number }[] = [];
   readonly #startMs = Date.now();
+  sentMs = performance.now();
+  hasRoom = true;
   /** Answers pings at once. */
   heartbeat: Heartbeat | null = null;
 
@@ -20,8 +22,18 @@ class Beaten implements Beating {
     if (this.heartbeat) this.heartbeat.alive = true;
   }
 
+  quiet(): void {
+    this.#note('quiet');
+    this.sentMs = performance.now();
+  }
+
   silent(): void {
     this.#note('silent');
+  }
+
+  expiring(): boolean {
+    this.#note('expiring');
+    return this.hasRoom;
   }
 
   expired(): void {
@@ -50,10 +62,20 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-function beat({ isAlive = true, expiresInMs }: { isAlive?: boolean; expiresInMs?: number } = {}) {
+interface Beat extends Partial<HeartbeatTimes> {
+  readonly isAlive?: boolean;
+  readonly expiresInMs?: number;
+}
+
+function beat({ isAlive = true, expiresInMs, ...times }: Beat = {}) {
   const session = new Beaten();
   const expiresAt = expiresInMs === undefined ? undefined : Date.now() + expiresInMs;
-  const heartbeat = new Heartbeat(session, wheel, INTERVAL_MS, expiresAt);
+  const heartbeat = new Heartbeat(
+    session,
+    wheel,
+    { intervalMs: INTERVAL_MS, quietMs: 0, warnMs: 0, ...times },
+    expiresAt,
+  );
   if (isAlive) session.heartbeat = heartbeat;
   return { session, heartbeat };
 }
@@ -192,6 +214,98 @@ describe('a close', () => {
     heartbeat.closing();
     heartbeat.stop();
     vi.advanceTimersByTime(10_000);
+    expect(session.log).toEqual([]);
+  });
+});
+
+describe('silence', () => {
+  const quietMs = 25_000;
+
+  it('is told after so long without anything sent, and again', () => {
+    const { session } = beat({ quietMs, intervalMs: 0 });
+    vi.advanceTimersByTime(100_500);
+    const times = session.times('quiet');
+    expect(times).toHaveLength(4);
+    for (const [i, atMs] of times.entries()) expect(Math.abs(atMs - (i + 1) * quietMs)).toBeLessThan(1_500);
+    expect(session.times('ping')).toEqual([]);
+  });
+
+  it('is not, while something is sent', () => {
+    const { session } = beat({ quietMs });
+    for (let i = 0; i < 50; i++) {
+      vi.advanceTimersByTime(10_000);
+      session.sentMs = performance.now();
+    }
+    expect(session.times('quiet')).toEqual([]);
+    vi.advanceTimersByTime(24_500);
+    expect(session.times('quiet')).toEqual([]);
+    vi.advanceTimersByTime(700);
+    expect(session.times('quiet')).toHaveLength(1);
+  });
+
+  it('is never told where it does not matter, and needs no timer', () => {
+    const { session } = beat({ intervalMs: 0 });
+    expect(vi.getTimerCount()).toBe(0);
+    vi.advanceTimersByTime(DAY_MS);
+    expect(session.log).toEqual([]);
+  });
+});
+
+describe('the warning before the end of a token', () => {
+  const warnMs = 60_000;
+
+  it('comes so long before, once', () => {
+    const { session } = beat({ warnMs, expiresInMs: 300_000 });
+    vi.advanceTimersByTime(299_000);
+    const [warned] = session.times('expiring');
+    expect(session.times('expiring')).toHaveLength(1);
+    expect(Math.abs(warned! - 240_000)).toBeLessThan(500);
+  });
+
+  it.each([59_000, 1_000, 300])('comes at once when only %i ms are left', (expiresInMs) => {
+    const { session } = beat({ warnMs, expiresInMs });
+    vi.advanceTimersByTime(150);
+    expect(session.times('expiring')).toHaveLength(1);
+  });
+
+  it.each([250, 1, 0, -1_000])('comes before the end also when that is %i ms away', (expiresInMs) => {
+    const { session } = beat({ warnMs, expiresInMs });
+    vi.advanceTimersByTime(300);
+    expect(session.log.map(({ what }) => what).filter((what) => what !== 'ping')).toEqual(['expiring', 'expired']);
+  });
+
+  it('is tried again while there is no room for it', () => {
+    const { session } = beat({ warnMs, expiresInMs: 30_000 });
+    session.hasRoom = false;
+    vi.advanceTimersByTime(1_000);
+    expect(session.times('expiring').length).toBeGreaterThan(3);
+    session.hasRoom = true;
+    vi.advanceTimersByTime(200);
+    const { length } = session.times('expiring');
+    vi.advanceTimersByTime(10_000);
+    expect(session.times('expiring')).toHaveLength(length);
+  });
+
+  it('comes anew for a new end, and the old end is none any more', () => {
+    const { session, heartbeat } = beat({ warnMs, expiresInMs: 30_000 });
+    vi.advanceTimersByTime(29_900);
+    heartbeat.renew(Date.now() + 100_000);
+    vi.advanceTimersByTime(30_000);
+    expect(session.times('expiring')).toHaveLength(1);
+    vi.advanceTimersByTime(69_000);
+    expect(session.times('expiring')).toHaveLength(2);
+    expect(session.times('expired')).toEqual([]);
+    heartbeat.renew(undefined);
+    vi.advanceTimersByTime(DAY_MS);
+    expect(session.times('expired')).toEqual([]);
+  });
+
+  it('does not bring back a heartbeat that has stopped', () => {
+    const { session, heartbeat } = beat({ warnMs, expiresInMs: 30_000 });
+    heartbeat.stop();
+    heartbeat.renew(Date.now() + 1_000);
+    expect(vi.getTimerCount()).toBe(0);
+    vi.advanceTimersByTime(DAY_MS);
     expect(session.log).toEqual([]);
   });
 });

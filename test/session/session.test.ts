@@ -166,7 +166,7 @@ describe('a slow session', () => {
     stream.trimmed = 3;
     pipe.drain(session);
     await settled();
-    expect(fixture.told.filter(({ name }) => name === 'reset')).toMatchObject([{ event: { reason: 'trimmed' } }]);
+    expect(fixture.told.filter(({ name }) => name === 'reset')).toMatchObject([{ event: { reason: 'lagging' } }]);
     expect(pipe.closes).toEqual([{ code: 4410, reason: 'messages lost' }]);
     expect(session.state).toBe('closing');
   });

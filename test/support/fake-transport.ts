@@ -1,9 +1,13 @@
 // A transport without a socket: it keeps what is written, and takes only as much as a test lets it.
 
-import type { Transport, TransportOwner } from '../../src/transports/transport.ts';
+import { withCursor } from '../../src/protocol/codec.ts';
+import { CURSOR_LENGTH } from '../../src/protocol/cursor.ts';
+import type { Frame, Transport, TransportKind, TransportOwner } from '../../src/transports/transport.ts';
+
+const CURSOR_PLACE = '-'.repeat(CURSOR_LENGTH);
 
 export class FakeTransport implements Transport {
-  readonly kind = 'websocket';
+  readonly kind: TransportKind;
   readonly written: string[] = [];
   pings = 0;
   closes: { readonly code: number; readonly reason: string }[] = [];
@@ -12,9 +16,22 @@ export class FakeTransport implements Transport {
   isStuck = false;
   bufferedBytes = 0;
   awaitsDrain = false;
+  readonly #isV1: boolean;
 
-  frame(payload: string): Uint8Array {
-    return Buffer.from(`${payload}\n`);
+  /** `isV1`: stored messages carry their cursor. */
+  constructor({ isV1 = false, kind = 'websocket' }: { readonly isV1?: boolean; readonly kind?: TransportKind } = {}) {
+    this.#isV1 = isV1;
+    this.kind = kind;
+  }
+
+  message(payload: string, unread: boolean): Frame {
+    if (!this.#isV1) return this.control(payload);
+    const bytes = Buffer.from(`${withCursor(payload, CURSOR_PLACE, unread)}\n`);
+    return { bytes, stampAt: bytes.lastIndexOf(CURSOR_PLACE) };
+  }
+
+  control(payload: string): Frame {
+    return { bytes: Buffer.from(`${payload}\n`), stampAt: -1 };
   }
 
   write(frames: Uint8Array): boolean {

@@ -6,7 +6,9 @@ import type { AddressInfo } from 'node:net';
 import type { UsercastEvents, UsercastOptions } from 'usercast';
 import { createUsercast, type Identity, type TokenVerifier, type Usercast, UsercastError } from 'usercast';
 import { type ClientOptions, WebSocket } from 'ws';
+import type { SessionReady } from '../../src/protocol/session-messages.ts';
 import { eventually } from './raw-client.ts';
+import { type V1Message, V1Reader } from './v1-reader.ts';
 
 const WITHIN_MS = 3_000;
 
@@ -101,6 +103,8 @@ export interface ConnectOptions {
   /** Default: a new one of the user's. */
   readonly token?: string;
   readonly protocols?: readonly string[];
+  /** The cursor to go on from. */
+  readonly cursor?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly ws?: ClientOptions;
 }
@@ -158,13 +162,22 @@ export class TestClient {
 
 /** Resolves when the connection is open. @throws Refused */
 export async function connectClient(site: { readonly port: number }, options: ConnectOptions): Promise<TestClient> {
-  const { userId, token = tokenFor(userId), protocols = [], headers = {} } = options;
-  const url = `ws://127.0.0.1:${site.port}/box-users/${encodeURIComponent(userId)}/ws`;
+  return connect(site, options, (ws) => new TestClient(ws));
+}
+
+async function connect<C extends TestClient>(
+  site: { readonly port: number },
+  options: ConnectOptions,
+  clientOf: (ws: WebSocket) => C,
+): Promise<C> {
+  const { userId, token = tokenFor(userId), protocols = [], headers = {}, cursor } = options;
+  const query = cursor === undefined ? '' : `?cursor=${encodeURIComponent(cursor)}`;
+  const url = `ws://127.0.0.1:${site.port}/box-users/${encodeURIComponent(userId)}/ws${query}`;
   const ws = new WebSocket(url, [...protocols], {
     headers: { Authorization: `Bearer ${token}`, ...headers },
     ...options.ws,
   });
-  const client = new TestClient(ws);
+  const client = clientOf(ws);
   clients.push(client);
   await new Promise<void>((resolve, reject) => {
     ws.once('open', resolve);
@@ -176,6 +189,38 @@ export async function connectClient(site: { readonly port: number }, options: Co
     });
   });
   return client;
+}
+
+/** A client on `usercast.v1`; what it has read so far is in `reader`. */
+export class V1Client extends TestClient {
+  readonly reader = new V1Reader();
+
+  constructor(ws: WebSocket) {
+    super(ws);
+    ws.on('message', (data) => this.reader.take(String(data)));
+  }
+
+  /** The first message. */
+  async ready(withinMs = WITHIN_MS): Promise<SessionReady> {
+    await eventually('session.ready', () => this.reader.ready !== null, withinMs);
+    return this.reader.ready!;
+  }
+
+  /** The first message of this type that is not stored, now or soon. */
+  async told(type: string, withinMs = WITHIN_MS): Promise<V1Message['object']> {
+    await eventually(type, () => this.reader.told(type).length > 0, withinMs);
+    return this.reader.told(type)[0]!.object;
+  }
+
+  /** Resolves when so many stored messages have come. */
+  async read(count: number, withinMs = WITHIN_MS): Promise<void> {
+    await eventually(`${count} messages`, () => this.reader.stored.length >= count, withinMs);
+  }
+}
+
+/** Resolves when the connection is open. @throws Refused */
+export async function connectV1(site: { readonly port: number }, options: ConnectOptions): Promise<V1Client> {
+  return connect(site, { protocols: ['usercast.v1'], ...options }, (ws) => new V1Client(ws));
 }
 
 let events = 0;

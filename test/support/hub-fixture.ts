@@ -1,11 +1,13 @@
 // A hub over a scripted broker, with all that it tells: for the tests of sessions without sockets.
 
+import type { Identity } from '../../src/auth/token-verifier.ts';
+import type { Broker, StreamSlice } from '../../src/broker/broker.ts';
 import type { ErrorStage } from '../../src/errors.ts';
 import type { LimitOptions } from '../../src/options.ts';
 import type { SessionEvents, SessionStats } from '../../src/session/context.ts';
 import { Hub } from '../../src/session/hub.ts';
 import { Turns } from '../../src/session/send-queue.ts';
-import type { Session } from '../../src/session/session.ts';
+import type { Session, SessionOpening } from '../../src/session/session.ts';
 import { Wheel } from '../../src/timers.ts';
 import { FakeTransport } from './fake-transport.ts';
 import { ScriptedBroker } from './scripted-broker.ts';
@@ -15,8 +17,8 @@ export interface Told {
   readonly event: SessionEvents[keyof SessionEvents];
 }
 
-export class HubFixture {
-  readonly broker = new ScriptedBroker();
+export class HubFixture<B extends Broker = ScriptedBroker> {
+  readonly broker: B;
   readonly told: Told[] = [];
   readonly errors: { readonly stage: ErrorStage; readonly cause: unknown }[] = [];
   readonly acks: { readonly userId: string; readonly boxId: string }[] = [];
@@ -35,8 +37,15 @@ export class HubFixture {
   listener: (told: Told) => void = () => {};
   /** Runs when a client acks. */
   ack: () => Promise<void> = async () => {};
+  /** Whom a session's new token stands for. */
+  authenticate: (accessToken: string) => Promise<Identity> = async () => ({ userId: 'ada' });
 
-  constructor(limits: LimitOptions = {}) {
+  /** The counts that go with a read. */
+  countsOf: (slice: StreamSlice) => Promise<Readonly<Record<string, number>>> = async (slice) => slice.counts ?? {};
+
+  /** The broker is a `ScriptedBroker` where none is given. */
+  constructor(limits: LimitOptions = {}, broker?: B) {
+    this.broker = broker ?? (new ScriptedBroker() as Broker as B);
     this.hub = new Hub(this.broker, {
       heartbeat: { intervalMs: 60_000, pingMs: 25_000 },
       limits: {
@@ -65,6 +74,8 @@ export class HubFixture {
         this.acks.push({ userId, boxId });
         return this.ack();
       },
+      authenticate: (_session, accessToken) => this.authenticate(accessToken),
+      countsOf: (_userId, slice) => this.countsOf(slice),
       forgetTokens: (userId) => this.forgotten.push(userId),
     });
   }
@@ -73,14 +84,22 @@ export class HubFixture {
     return this.told.map(({ name }) => name);
   }
 
-  open(userId: string, { address = '127.0.0.1', expiresAt }: { address?: string; expiresAt?: number } = {}) {
-    return this.hub.open({ userId, transport: 'websocket', address, expiresAt });
+  open(userId: string, opening: Partial<SessionOpening> = {}): Promise<Session> {
+    return this.hub.open({
+      userId,
+      transport: 'websocket',
+      address: '127.0.0.1',
+      identity: { userId },
+      isTold: false,
+      cursor: null,
+      ...opening,
+    });
   }
 
   /** A session that is live on a pipe of its own. */
-  async start(userId: string): Promise<{ readonly session: Session; readonly pipe: FakeTransport }> {
-    const session = await this.open(userId);
-    const pipe = new FakeTransport();
+  async start(userId: string, opening: Partial<SessionOpening> = {}) {
+    const session = await this.open(userId, opening);
+    const pipe = new FakeTransport({ isV1: opening.isTold ?? false, kind: session.transport });
     session.start(pipe);
     return { session, pipe };
   }

@@ -7,8 +7,8 @@ import { memoryCounters } from '../../src/counter/memory-counter-store.ts';
 import { UsercastError } from '../../src/errors.ts';
 import { resolveOptions, type UsercastOptions } from '../../src/options.ts';
 import { Publisher, type PublishInfo } from '../../src/publisher.ts';
+import { Recorder } from '../../src/testing/recorder.ts';
 import { type Faulty, faulty } from './faulty.ts';
-import { Recorder } from './recorder.ts';
 
 const DEADLINE_MS = 20;
 

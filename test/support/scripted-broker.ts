@@ -11,11 +11,21 @@ import type {
   PublishResult,
   StreamListener,
   StreamSlice,
+  StreamTop,
   Unsubscribe,
 } from '../../src/broker/broker.ts';
 import { ORIGIN_TAG, type Position } from '../../src/protocol/cursor.ts';
 
-export type BrokerCall = 'publish' | 'subscribe' | 'read' | 'whisper' | 'online' | 'mark' | 'forget' | 'counts';
+export type BrokerCall =
+  | 'publish'
+  | 'subscribe'
+  | 'read'
+  | 'tops'
+  | 'whisper'
+  | 'online'
+  | 'mark'
+  | 'forget'
+  | 'counts';
 
 /** So many reads mean that somebody reads in a circle; the next one is never answered, so that the test can say so. */
 const MAX_READS = 2_000;
@@ -93,6 +103,7 @@ export class ScriptedBroker implements Broker {
     publish: 0,
     subscribe: 0,
     read: 0,
+    tops: 0,
     whisper: 0,
     online: 0,
     mark: 0,
@@ -100,6 +111,7 @@ export class ScriptedBroker implements Broker {
     counts: 0,
   };
   unsubscribed = 0;
+  readonly statusListeners = new Set<(status: BrokerStatus) => void>();
   /** Runs before a call does anything; what it throws, the call rejects with. */
   before: (call: BrokerCall, userId: string) => unknown = () => {};
   /** Runs when a call has done its work and has not answered yet. */
@@ -151,8 +163,11 @@ export class ScriptedBroker implements Broker {
     return this.#call('read', userId, () => this.stream(userId).slice(after, limit));
   }
 
-  async tops(userIds: readonly string[]): Promise<ReadonlyMap<string, Position>> {
-    return new Map(userIds.map((userId) => [userId, this.stream(userId).top]));
+  async tops(userIds: readonly string[]): Promise<ReadonlyMap<string, StreamTop>> {
+    return this.#call('tops', '', () => {
+      const streams = userIds.map((userId) => this.stream(userId));
+      return new Map(streams.map(({ userId, top, markNumber }) => [userId, { ...top, markNumber }]));
+    });
   }
 
   async whisper(userIds: readonly string[], payload: string): Promise<void> {
@@ -182,8 +197,15 @@ export class ScriptedBroker implements Broker {
     await this.#call('forget', userId, () => this.stream(userId).renew());
   }
 
-  onStatus(): Unsubscribe {
-    return () => {};
+  onStatus(listener: (status: BrokerStatus) => void): Unsubscribe {
+    this.statusListeners.add(listener);
+    return () => this.statusListeners.delete(listener);
+  }
+
+  /** Tells its status listeners. */
+  become(status: BrokerStatus): void {
+    this.status = status;
+    for (const listener of this.statusListeners) listener(status);
   }
 
   async close(): Promise<void> {}

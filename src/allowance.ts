@@ -1,6 +1,6 @@
-// A token bucket: so many at once, and so many more each second.
+// A token bucket: so many at once, and so many more each second. For handshakes of a process and messages of a client.
 
-import { monotonicMs } from '../timers.ts';
+import { monotonicMs } from './timers.ts';
 
 export class Allowance {
   readonly #perSecond: number;

@@ -1,0 +1,162 @@
+// What must hold for every client, whatever happened on the way: order, none twice, nothing lost silently, counts that are
+// right. A witness writes down what one client saw; the checker compares it with what was published.
+
+import { decodeCursor, type Position } from '../../src/protocol/cursor.ts';
+
+type Seen =
+  | { readonly kind: 'start' | 'reset'; readonly atMs: number; readonly cursor: string }
+  | { readonly kind: 'message'; readonly id: string; readonly cursor: string };
+
+/** What was accepted for a user: publishing it has resolved. */
+export interface Accepted {
+  readonly userId: string;
+  readonly id: string;
+  readonly boxId: string;
+  /** When publishing it began. */
+  readonly fromMs: number;
+}
+
+interface Message {
+  readonly type: string;
+  readonly object: Readonly<Record<string, unknown>>;
+  readonly cursor?: string;
+  readonly unread?: boolean;
+}
+
+/** One client across all of its connections. */
+export class Witness {
+  readonly userId: string;
+  /** What the client would come back with. */
+  cursor: string | null = null;
+  /** By the rule of the protocol; null: it has not been told, or they went with a reset that told none. */
+  counts: Map<string, number> | null = null;
+  resets = 0;
+  readonly log: Seen[] = [];
+  /** What it saw to be wrong by itself. */
+  readonly faults: string[] = [];
+  #countsAsOf: Position | null = null;
+
+  constructor(userId: string) {
+    this.userId = userId;
+  }
+
+  /** A message as it came; `cursor` where it did not stand in the message itself. */
+  take(message: Message, cursor = message.cursor): void {
+    const { type, object } = message;
+    if (type === 'session.ready') this.#ready(object);
+    else if (type === 'session.reset') this.reset(String(object.cursor), object.counts as Record<string, number>);
+    else if (!type.startsWith('session.') && type !== 'error') this.#stored(message, String(cursor));
+  }
+
+  /** The first cursor that it was told, before any message. */
+  start(cursor: string): void {
+    this.cursor ??= cursor;
+    if (this.log.length === 0) this.log.push({ kind: 'start', atMs: performance.now(), cursor });
+  }
+
+  reset(cursor: string, counts: Record<string, number> | null): void {
+    this.resets++;
+    this.cursor = cursor;
+    this.log.push({ kind: 'reset', atMs: performance.now(), cursor });
+    this.#count(counts, cursor);
+  }
+
+  #ready(object: Message['object']): void {
+    const { cursor, head, counts, reset } = object as { cursor: string; head: string; reset?: string } & {
+      counts: Record<string, number>;
+    };
+    if (reset !== undefined) this.reset(cursor, counts);
+    else this.start(cursor);
+    if (cursor !== this.cursor) this.faults.push(`resumed at ${cursor}, asked for ${this.cursor}`);
+    this.#count(counts, head);
+  }
+
+  #stored({ type, object, unread = false }: Message, cursor: string): void {
+    this.cursor = cursor;
+    const id = type === 'ack' ? `ack at ${cursor}` : String(object.id);
+    this.log.push({ kind: 'message', id, cursor });
+    const { epoch, offset } = positionOf(cursor);
+    if (!this.counts || this.#countsAsOf?.epoch !== epoch || offset <= this.#countsAsOf.offset) return;
+    const boxId = String(object.box_id);
+    if (type === 'ack') this.counts.delete(boxId);
+    else if (unread) this.counts.set(boxId, (this.counts.get(boxId) ?? 0) + 1);
+  }
+
+  #count(counts: Record<string, number> | null, cursor: string): void {
+    this.counts = counts && new Map(Object.entries(counts));
+    this.#countsAsOf = positionOf(cursor);
+  }
+}
+
+function positionOf(cursor: string): Position {
+  const position = decodeCursor(cursor);
+  if (typeof position === 'string') throw new Error(`the cursor ${cursor} is ${position}`);
+  return position;
+}
+
+/** What a run left behind, to be checked when it is quiet. */
+export interface Evidence {
+  readonly accepted: readonly Accepted[];
+  readonly witnesses: readonly Witness[];
+  /** Where each user's stream ends. */
+  readonly tops: ReadonlyMap<string, Position>;
+  /** Each user's counts, as the broker has them. */
+  readonly counts: ReadonlyMap<string, Readonly<Record<string, number>>>;
+}
+
+/** What does not hold, one line each. Offsets grow by one: the broker is dense. */
+export function violationsOf({ accepted, witnesses, tops, counts }: Evidence): string[] {
+  const violations: string[] = [];
+  const seen = new Map<string, string>();
+  for (const [number, witness] of witnesses.entries()) {
+    const { userId, log } = witness;
+    const tell = (what: string): void => void violations.push(`${userId}, client ${number}: ${what}`);
+    violations.push(...[...witness.faults, ...orderOf(witness)].map((what) => `${userId}, client ${number}: ${what}`));
+    for (const one of log) {
+      if (one.kind !== 'message') continue;
+      const same = seen.get(`${userId} ${one.cursor}`) ?? one.id;
+      if (same !== one.id) tell(`saw ${one.id} where another client saw ${same}`);
+      seen.set(`${userId} ${one.cursor}`, one.id);
+    }
+    const delivered = new Set(log.map((one) => (one.kind === 'message' ? one.id : '')));
+    const startMs = log[0]?.kind === 'message' ? 0 : (log[0]?.atMs ?? Number.POSITIVE_INFINITY);
+    const lastResetMs = Math.max(0, ...log.map((one) => (one.kind === 'reset' ? one.atMs : 0)));
+    for (const { id, fromMs } of accepted.filter((one) => one.userId === userId)) {
+      if (fromMs > Math.max(startMs, lastResetMs) && !delivered.has(id)) tell(`${id} was lost silently`);
+    }
+    const top = tops.get(userId);
+    const end = witness.cursor === null ? null : positionOf(witness.cursor);
+    if (top && (end?.offset !== top.offset || end.tag !== top.tag || end.epoch !== top.epoch)) {
+      tell(`ended at offset ${end?.offset} and not at the top, ${top.offset}`);
+    }
+    const kept = sorted(Object.entries(counts.get(userId) ?? {}));
+    if (witness.counts && sorted([...witness.counts]) !== kept) {
+      tell(`counts ${sorted([...witness.counts])}, and the broker ${kept}`);
+    }
+  }
+  return violations;
+}
+
+const sorted = (counts: [string, number][]): string => JSON.stringify(counts.sort());
+
+/** Between two resets: one epoch, each next offset, no id twice. */
+function orderOf({ log }: Witness): string[] {
+  const violations: string[] = [];
+  let last: Position | null = null;
+  let ids = new Set<string>();
+  for (const one of log) {
+    const position = positionOf(one.cursor);
+    if (one.kind !== 'message') ids = new Set();
+    else if (!last) violations.push(`${one.id} came before a cursor did`);
+    else {
+      if (position.epoch !== last.epoch) violations.push(`${one.id} is of another epoch, without a reset`);
+      else if (position.offset !== last.offset + 1) {
+        violations.push(`${one.id} at offset ${position.offset} came after ${last.offset}`);
+      }
+      if (ids.has(one.id)) violations.push(`${one.id} came twice`);
+      ids.add(one.id);
+    }
+    last = position;
+  }
+  return violations;
+}
