@@ -5,36 +5,50 @@ import { expectedBytes } from './workload.mjs';
 
 const CONCURRENT_HANDSHAKES = 50;
 
-/** The competitors, and the label of each in the report. */
-export const COMPETITORS = { usercast: 'usercast', ws: 'bare `ws`', 'socket-io': 'Socket.IO' };
+/** The competitors: the label of each in the report, its file in `competitors/`, and what its clients speak. */
+export const COMPETITORS = {
+  usercast: { label: 'usercast', server: 'usercast', wire: 'plain' },
+  'usercast-v1': { label: 'usercast, `usercast.v1`', server: 'usercast', wire: 'v1' },
+  ws: { label: 'bare `ws`', server: 'ws', wire: 'plain' },
+  'socket-io': { label: 'Socket.IO', server: 'socket-io', wire: 'socket-io' },
+};
+
+/** Those that stand beside each other where no client comes back. */
+export const PLAIN_COMPETITORS = ['usercast', 'ws', 'socket-io'];
 
 export class Pair {
   name;
+  #competitor;
   #server;
   #clients;
   #port;
 
   constructor(name, execArgv = []) {
     this.name = name;
+    this.#competitor = COMPETITORS[name];
     this.#server = new Child('./server.mjs', { name: `${name} server`, execArgv });
     this.#clients = new Child('./clients.mjs', { name: `${name} clients` });
   }
 
   /**
    * `users` are who is published to. `quiet` puts heartbeats so far apart that none falls into a measurement. `keys`
-   * are the verifier's; only usercast checks tokens.
+   * are the verifier's; only usercast checks tokens. `recovers`: clients come back to what they missed, where the
+   * competitor can do that; `historyMessages`: how much usercast keeps of it for each user.
    */
-  async start({ users = [], quiet = false, keys }) {
-    await this.#clients.ask('expect', expectedBytes(this.name));
-    this.#port = await this.#server.ask('start', { name: this.name, users, quiet, keys });
+  async start({ users = [], quiet = false, keys, recovers = false, historyMessages }) {
+    const { server, wire } = this.#competitor;
+    await this.#clients.ask('expect', expectedBytes(wire));
+    const options = { quiet, keys, recovers, historyMessages };
+    this.#port = await this.#server.ask('start', { name: server, users, ...options });
   }
 
   /** Opens a connection for each user; without tokens where the competitor asks for none. */
   open(users, tokens) {
-    const isSecured = this.name === 'usercast';
+    const { server, wire } = this.#competitor;
+    const isSecured = server === 'usercast';
     return this.#clients.ask('open', {
       port: this.#port,
-      socketIo: this.name === 'socket-io',
+      wire,
       concurrency: CONCURRENT_HANDSHAKES,
       list: users.map((user, i) => (isSecured ? { user, token: tokens[i] } : { user })),
     });
@@ -44,6 +58,20 @@ export class Pair {
   async leave() {
     await this.#clients.ask('leave');
     await this.#server.ask('deserted');
+  }
+
+  /** Cuts all connections; resolves when the server is through with them. */
+  async drop() {
+    await this.#clients.ask('drop');
+    await this.#server.ask('deserted');
+  }
+
+  /**
+   * All who were dropped come back at once and get what they missed. Resolves when they have it: `{ wallMs, bytes }`, the
+   * bytes being those that came.
+   */
+  comeBack(lastNumber) {
+    return this.#clients.ask('comeBack', lastNumber);
   }
 
   /** User and system time of the server process so far, in microseconds. */
@@ -60,10 +88,23 @@ export class Pair {
     return this.#server.ask('memory');
   }
 
-  /** Publishes `size` messages in one turn and waits until every client has them. */
+  /** Publishes `size` messages in one turn; returns the number of the last. */
+  publish(size) {
+    return this.#server.ask('burst', size);
+  }
+
+  /** Publishes `size` messages in one turn and waits until every client has them; returns the number of the last. */
   async burst(size) {
-    const lastNumber = await this.#server.ask('burst', size);
+    const lastNumber = await this.publish(size);
     await this.#clients.ask('receive', lastNumber);
+    return lastNumber;
+  }
+
+  /** What `work` resolves with, and beside it the delay of the server's event loop meanwhile: `{ p99, max }` in milliseconds. */
+  async withDelay(work) {
+    await this.#server.ask('startDelay');
+    const value = await work();
+    return { value, delay: await this.#server.ask('stopDelay') };
   }
 
   startProfile() {

@@ -2,6 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { measureComeBack, openToComeBack, sendAway } from './measures/come-back.mjs';
 import { measureBursts, openForFanOut } from './measures/fan-out.mjs';
 import { PASSES, passThrough } from './measures/handshake.mjs';
 import { withPair } from './pair.mjs';
@@ -13,6 +14,8 @@ const ROOT = new URL('../', import.meta.url).href;
 const CASES = {
   'burst-1': profileBursts(1),
   'burst-10': profileBursts(10),
+  resume: profileComeBack('resume'),
+  reconnect: profileComeBack('reconnect'),
   ...Object.fromEntries(Object.keys(PASSES).map((pass) => [`handshake-${pass}`, profilePass(pass)])),
 };
 
@@ -20,6 +23,16 @@ function profileBursts(size) {
   return async (pair, { messages }, measured) => {
     await openForFanOut(pair, messages);
     return measured(() => measureBursts(pair, size, messages));
+  };
+}
+
+function profileComeBack(name) {
+  return async (pair, { [name]: workload }, measured) => {
+    await openToComeBack(pair, workload);
+    for (let i = 0; i < 2; i++) await pair.comeBack((await sendAway([pair], workload.missed)).get(pair));
+    const lastNumber = (await sendAway([pair], workload.missed)).get(pair);
+    const { cpuMicros } = await measured(() => measureComeBack(pair, lastNumber));
+    return cpuMicros / workload.users.length;
   };
 }
 

@@ -3,26 +3,15 @@
 import { createRequire } from 'node:module';
 import { cpus, release, totalmem } from 'node:os';
 import { COMPETITORS } from './pair.mjs';
+import { SECTIONS } from './sections.mjs';
 
-const NEW_TOKEN = { ws: 2.3, 'socket-io': 1.1 };
-
-/**
- * The rows of the report. `targets`: the highest ratios to be reached, by competitor; `against`: the row of those that
- * check no token.
- */
-const ROWS = {
-  'burst-1': { label: 'message, burst of 1', unit: 'µs', targets: { ws: 1.0, 'socket-io': 0.65 } },
-  'burst-10': { label: 'message, burst of 10', unit: 'µs', targets: { ws: 0.3, 'socket-io': 0.2 } },
-  rss: { label: 'RSS per idle connection', unit: 'KiB', targets: { ws: 1.5, 'socket-io': 0.5 } },
-  heap: { label: 'heap per idle connection', unit: 'KiB' },
-  'handshake-start': { label: 'handshake, new JWT (RS256), new process', unit: 'µs', targets: NEW_TOKEN },
-  'handshake-new': { label: 'handshake, new JWT (RS256), warm process', unit: 'µs', targets: NEW_TOKEN },
-  'handshake-remembered': { label: 'handshake, remembered JWT', unit: 'µs', targets: { ws: 1.6, 'socket-io': 0.9 } },
-  'handshake-start-HS256': { label: 'handshake, new JWT (HS256), new process', unit: 'µs', against: 'handshake-start' },
-  'handshake-new-HS256': { label: 'handshake, new JWT (HS256), warm process', unit: 'µs', against: 'handshake-new' },
+const UNITS = {
+  µs: { size: 1, digits: 2 },
+  ms: { size: 1, digits: 1 },
+  KiB: { size: 1024, digits: 2 },
+  'MB/s': { size: 1e6, digits: 1 },
+  '1/s': { size: 1, digits: 0 },
 };
-
-const UNIT_SIZES = { µs: 1, KiB: 1024 };
 
 function spread(values) {
   const sorted = values.toSorted((a, b) => a - b);
@@ -31,8 +20,10 @@ function spread(values) {
   return { median, low: sorted[0], high: sorted.at(-1) };
 }
 
-const format = ({ median, low, high }, digits) =>
-  `${median.toFixed(digits)} (${low.toFixed(digits)}-${high.toFixed(digits)})`;
+function format({ median, low, high }, digits) {
+  const text = median.toFixed(digits);
+  return low === high ? text : `${text} (${low.toFixed(digits)}-${high.toFixed(digits)})`;
+}
 
 /** Collects measurements of a run: the values of each row and competitor, in the order of the rounds. */
 export class Measurements {
@@ -47,47 +38,65 @@ export class Measurements {
     return this.#values.get(`${row} ${name}`);
   }
 
-  /** usercast against another, round by round: what disturbs a round of a shared machine disturbs both. */
-  ratios(row, name) {
-    const others = this.of(ROWS[row].against ?? row, name);
-    return this.of(row, 'usercast').map((value, round) => value / others[round]);
+  /** One against another, round by round: what disturbs a round of a shared machine disturbs both. */
+  ratios(row, name, otherRow, other) {
+    const others = this.of(otherRow, other);
+    return others && this.of(row, name).map((value, round) => value / others[round]);
   }
 }
 
-/** The tables, as Markdown. */
-export function table(measurements) {
-  const rows = Object.keys(ROWS).filter((row) => measurements.of(row, 'usercast'));
-  const values = rows.map((row) => {
-    const { label, unit } = ROWS[row];
-    const cells = Object.keys(COMPETITORS).map((name) => {
+const line = (...cells) => `| ${cells.join(' | ')} |`;
+const verdict = (sign, target, isMet) => `${sign} ${target}: ${isMet ? 'met' : '**missed**'}`;
+
+function valueTable({ of, against, rows }, measurements, names) {
+  const columns = [of, ...against];
+  const hasLimits = Object.values(rows).some(({ limit }) => limit !== undefined);
+  const lines = names.map((row) => {
+    const { label, unit, limit } = rows[row];
+    const { size, digits } = UNITS[unit];
+    const spreads = columns.map((name) => {
       const found = measurements.of(row, name);
-      return found ? format(spread(found.map((value) => value / UNIT_SIZES[unit])), 2) : '';
+      return found && spread(found.map((value) => value / size));
     });
-    return `| ${label}, ${unit} | ${cells.join(' | ')} |`;
+    const cells = spreads.map((found) => (found ? format(found, digits) : '-'));
+    const limits = hasLimits ? [spreads[0] ? verdict('≤', limit, spreads[0].median <= limit) : '-'] : [];
+    return line(`${label}, ${unit}`, ...cells, ...limits);
   });
-  const ratios = rows.map((row) => {
-    const { label, targets } = ROWS[row];
-    const cells = ['ws', 'socket-io'].map((name) => {
-      const ratio = spread(measurements.ratios(row, name));
+  const heads = [...columns.map((name) => COMPETITORS[name].label), ...(hasLimits ? ['target'] : [])];
+  return [line('', ...heads), line(...['', ...heads].map(() => '---')), ...lines];
+}
+
+function ratioTable({ of, against, rows }, measurements, names) {
+  if (against.length === 0) return [];
+  const lines = names.map((row) => {
+    const { label, targets, from = row, moreIsBetter = false } = rows[row];
+    const cells = against.flatMap((name) => {
+      const ratios = measurements.ratios(row, of, from, name);
+      if (!ratios) return ['-', ''];
+      const ratio = spread(ratios);
       const target = targets?.[name];
-      if (target === undefined) return `${format(ratio, 2)} |`;
-      return `${format(ratio, 2)} | ≤ ${target}: ${ratio.median <= target ? 'met' : '**missed**'}`;
+      if (target === undefined) return [format(ratio, 2), ''];
+      const isMet = moreIsBetter ? ratio.median >= target : ratio.median <= target;
+      return [format(ratio, 2), verdict(moreIsBetter ? '≥' : '≤', target, isMet)];
     });
-    return `| ${label} | ${cells.join(' | ')} |`;
+    return line(label, ...cells);
   });
-  return [
-    `| | ${Object.values(COMPETITORS).join(' | ')} |`,
-    '|---|---|---|---|',
-    ...values,
-    '',
-    '| usercast against | bare `ws` | target | Socket.IO | target |',
-    '|---|---|---|---|---|',
-    ...ratios,
-  ].join('\n');
+  const heads = against.flatMap((name) => [COMPETITORS[name].label, 'target']);
+  return ['', line(`${COMPETITORS[of].label} against`, ...heads), line(...['', ...heads].map(() => '---')), ...lines];
+}
+
+/** The tables of what was measured, as Markdown; `measured` are the rows that were asked for. */
+export function tables(measurements, measured) {
+  return SECTIONS.flatMap((section) => {
+    const names = Object.keys(section.rows).filter((row) => measured(row) || measurements.of(row, section.of));
+    if (names.length === 0) return [];
+    const values = valueTable(section, measurements, names);
+    return [[`## ${section.title}`, '', ...values, ...ratioTable(section, measurements, names)].join('\n')];
+  }).join('\n\n');
 }
 
 /** What was measured, and on what. */
-export function machine({ connections, idleConnections, handshakes, generations, rounds, processRounds }) {
+export function machine(size) {
   const require = createRequire(import.meta.url);
   const version = (name) => require(`${name}/package.json`).version;
   const [cpu] = cpus();
@@ -95,7 +104,11 @@ export function machine({ connections, idleConnections, handshakes, generations,
     `- ${new Date().toISOString().slice(0, 10)}, ${cpu.model.trim()}, ${cpus().length} cores, ` +
       `${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform} ${release()}, Node ${process.version}`,
     `- usercast ${require('../package.json').version}, ws ${version('ws')}, Socket.IO ${version('socket.io')}`,
-    `- messages: ${connections} connections of distinct users, ${generations * rounds} rounds; idle connections: ` +
-      `${idleConnections}, ${processRounds} processes each; handshakes: ${handshakes}, ${processRounds} processes each`,
+    `- messages, with and without a cursor: ${size.connections} connections of distinct users, ` +
+      `${size.generations * size.rounds} rounds`,
+    `- idle connections: ${size.idleConnections}, ${size.processRounds} processes each; handshakes: ` +
+      `${size.handshakes}, ${size.processRounds} processes each`,
+    `- resuming: ${size.resumes} clients at once that missed ${size.missed} messages each; reconnecting: ` +
+      `${size.reconnects} clients at once; replay: ${size.replayed} messages; ${size.comeBackRounds} rounds each`,
   ].join('\n');
 }

@@ -1,17 +1,19 @@
-// `npm run bench`: measures usercast, a bare `ws` loop and Socket.IO side by side, prints the tables and writes
-// RESULTS.md.
+// `npm run bench`: measures usercast beside a bare `ws` loop and Socket.IO, prints the tables and writes RESULTS.md.
 //
-//   node bench/run.mjs [--quick] [--only messages|memory|handshakes]
+//   node bench/run.mjs [--quick] [--only messages|cursor|memory|handshakes|resume|reconnect|replay|size]
 //   node bench/run.mjs --profile <case> [competitor]
 
 import { execSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { measureFanOut } from './measures/fan-out.mjs';
+import { measureClientSize } from './measures/client-size.mjs';
+import { measureReconnect, measureResume } from './measures/come-back.mjs';
+import { measureCursor, measureFanOut } from './measures/fan-out.mjs';
 import { measureHandshakes } from './measures/handshake.mjs';
 import { measureMemory } from './measures/memory.mjs';
+import { measureReplay } from './measures/replay.mjs';
 import { profile } from './profile.mjs';
-import { Measurements, machine, table } from './report.mjs';
+import { Measurements, machine, tables } from './report.mjs';
 import { issueTokens, userIds } from './workload.mjs';
 
 const FULL = {
@@ -21,10 +23,26 @@ const FULL = {
   handshakes: 3_000,
   generations: 2,
   rounds: 3,
-  cpuSeconds: 2.2,
+  cpuSeconds: 2,
   processRounds: 4,
+  resumes: 1_000,
+  missed: 20,
+  reconnects: 2_000,
+  replayed: 10_000,
+  comeBackRounds: 4,
 };
-const QUICK = { ...FULL, generations: 1, rounds: 3, cpuSeconds: 0.5, processRounds: 1 };
+const QUICK = { ...FULL, generations: 1, rounds: 3, cpuSeconds: 0.5, processRounds: 1, comeBackRounds: 1 };
+
+const MEASURES = {
+  messages: measureFanOut,
+  cursor: measureCursor,
+  memory: measureMemory,
+  handshakes: measureHandshakes,
+  resume: measureResume,
+  reconnect: measureReconnect,
+  replay: measureReplay,
+  size: measureClientSize,
+};
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -52,8 +70,11 @@ async function prepare() {
     early: share(all, 0, size.handshakes),
     late: share(all, size.handshakes, 2 * size.handshakes),
   });
+  const fanOut = { ...size, ...share(byAlg.HS256, 0, size.connections) };
+  const comeBack = (count, missed) => ({ rounds: size.comeBackRounds, missed, ...share(byAlg.HS256, 0, count) });
   return {
-    messages: { ...size, ...share(byAlg.HS256, 0, size.connections) },
+    messages: fanOut,
+    cursor: fanOut,
     memory: {
       rounds: size.processRounds,
       ...share(byAlg.RS256, 0, size.idleConnections),
@@ -63,24 +84,26 @@ async function prepare() {
       rounds: size.processRounds,
       workloads: { RS256: sets(byAlg.RS256), HS256: sets(byAlg.HS256) },
     },
+    resume: comeBack(size.resumes, size.missed),
+    reconnect: comeBack(size.reconnects, 0),
+    replay: comeBack(1, size.replayed),
   };
 }
 
 async function compare(workloads) {
-  const measures = { messages: measureFanOut, memory: measureMemory, handshakes: measureHandshakes };
-  if (flags.only && !Object.hasOwn(measures, flags.only)) {
-    throw new TypeError(`--only ${flags.only}: one of ${Object.keys(measures).join(', ')}`);
+  if (flags.only && !Object.hasOwn(MEASURES, flags.only)) {
+    throw new TypeError(`--only ${flags.only}: one of ${Object.keys(MEASURES).join(', ')}`);
   }
   const measurements = new Measurements();
-  for (const [name, measure] of Object.entries(measures)) {
-    if (flags.only && name !== flags.only) continue;
-    for await (const measurement of measure(workloads[name])) {
+  const names = flags.only ? [flags.only] : Object.keys(MEASURES);
+  for (const name of names) {
+    for await (const measurement of MEASURES[name](workloads[name])) {
       measurements.add(measurement);
       process.stderr.write('.');
     }
   }
   process.stderr.write('\n');
-  const text = `${machine(size)}\n\n${table(measurements)}\n`;
+  const text = `${machine(size)}\n\n${tables(measurements, (row) => row === 'client-size' && names.includes('size'))}\n`;
   console.log(text);
   if (flags.quick || flags.only) return;
   const head = '# Results\n\nWritten by `npm run bench`; [README.md](README.md) says how to read it.\n\n';

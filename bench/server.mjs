@@ -2,6 +2,7 @@
 
 import { writeFile } from 'node:fs/promises';
 import { Session } from 'node:inspector/promises';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { answerCommands } from './commands.mjs';
@@ -9,12 +10,16 @@ import { textEvent } from './workload.mjs';
 
 const PROFILE_INTERVAL_US = 100;
 const POLL_MS = 50;
+const DELAY_RESOLUTION_MS = 1;
+/** Clients that come back at once wait for the server and not for the kernel's next try. */
+const BACKLOG = 4_096;
 /** Enough of both that V8 sees a young generation of 16 MiB fill and survive, several times. */
 const YOUNG_OBJECTS = 4_000_000;
 const YOUNG_SURVIVORS = 150_000;
 
 let competitor;
 let profiler;
+let delay;
 let recipients = [];
 let nextNumber = 1;
 
@@ -28,7 +33,7 @@ answerCommands({
     recipients = users;
     const { start } = await import(`./competitors/${name}.mjs`);
     competitor = start(options);
-    await new Promise((resolve) => competitor.server.listen(0, '127.0.0.1', resolve));
+    await new Promise((resolve) => competitor.server.listen({ port: 0, host: '127.0.0.1', backlog: BACKLOG }, resolve));
     return competitor.server.address().port;
   },
 
@@ -68,6 +73,17 @@ answerCommands({
     }
     const { rss, heapUsed } = process.memoryUsage();
     return { rss, heapUsed };
+  },
+
+  startDelay() {
+    delay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS });
+    delay.enable();
+  },
+
+  /** Milliseconds between turns of the event loop since `startDelay`: `{ p99, max }`. */
+  stopDelay() {
+    delay.disable();
+    return { p99: delay.percentile(99) / 1e6, max: delay.max / 1e6 };
   },
 
   async startProfile() {

@@ -4,7 +4,7 @@
 export const OPCODE = { text: 1, close: 8, ping: 9, pong: 10 };
 
 /** What Chromium sends with each handshake, in its order; the same to every competitor. */
-export function upgradeRequest({ path, host, token }) {
+export function upgradeRequest({ path, host, token, protocol }) {
   return [
     `GET ${path} HTTP/1.1`,
     `Host: ${host}`,
@@ -19,6 +19,7 @@ export function upgradeRequest({ path, host, token }) {
     'Accept-Language: en-GB,en;q=0.9,fr;q=0.8',
     'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
     'Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits',
+    ...(protocol ? [`Sec-WebSocket-Protocol: ${protocol}`] : []),
     ...(token ? [`Authorization: Bearer ${token}`] : []),
     '\r\n',
   ].join('\r\n');

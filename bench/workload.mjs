@@ -30,15 +30,15 @@ export function textEvent(number) {
   };
 }
 
-/** The exact bytes of a delivered event on this competitor's wire, around the running number. */
-export function expectedBytes(competitor) {
+/** The exact bytes of a delivered event on this wire, before the running number and after it, but for what ends it. */
+export function expectedBytes(wire) {
   const event = textEvent(0);
   const text =
-    competitor === 'socket-io'
+    wire === 'socket-io'
       ? `42${JSON.stringify(['event.new', event])}`
       : JSON.stringify({ type: 'event.new', object: event });
   const at = text.indexOf(ID_PREFIX) + ID_PREFIX.length;
-  return { before: text.slice(0, at), after: text.slice(at + NUMBER_DIGITS) };
+  return { before: text.slice(0, at), after: text.slice(at + NUMBER_DIGITS, -1) };
 }
 
 /** Signed tokens, one a user, and what the verifier needs to check them. */

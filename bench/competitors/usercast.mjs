@@ -1,10 +1,10 @@
 // usercast as a host mounts it: the built package, a JWT on every handshake, the memory broker with its history,
-// counters and deduplication, plain sessions.
+// counters and deduplication. Its clients choose between plain sessions and `usercast.v1`.
 
 import { createServer } from 'node:http';
-import { createUsercast, jwtVerifier } from '../../dist/src/index.js';
+import { createUsercast, jwtVerifier, memoryBroker } from '../../dist/src/index.js';
 
-export function start({ quiet, keys }) {
+export function start({ quiet, keys, historyMessages }) {
   const server = createServer();
   const usercast = createUsercast({
     verifier: jwtVerifier({
@@ -14,6 +14,7 @@ export function start({ quiet, keys }) {
       issuer: keys.issuer,
       audience: keys.audience,
     }),
+    ...(historyMessages ? { broker: memoryBroker({ history: { messages: historyMessages } }) } : {}),
     ...(quiet ? { heartbeat: { intervalMs: 3_600_000, pingMs: 3_600_000 } } : {}),
   });
   usercast.on('error', (error) => {

@@ -1,7 +1,8 @@
-// CPU time of the server per delivered message, in bursts of 1 and of 10 per turn of the event loop. All competitors
-// stand beside each other, and the rounds go from one to the next.
+// CPU time of the server per delivered message, in bursts of 1 and of 10 per turn of the event loop: usercast's plain
+// sessions beside other libraries, and its `usercast.v1` sessions beside the plain ones. Competitors stand beside each
+// other, and the rounds go from one to the next.
 
-import { COMPETITORS, Pair } from '../pair.mjs';
+import { Pair, PLAIN_COMPETITORS } from '../pair.mjs';
 
 const BURSTS = [1, 10];
 
@@ -28,15 +29,20 @@ export async function measureBursts(pair, size, { users, cpuSeconds }) {
 }
 
 /** Yields `{ row, name, value }` for each measurement. */
-export async function* measureFanOut({ generations, rounds, ...workload }) {
+export const measureFanOut = (workload) => fanOut(PLAIN_COMPETITORS, 'burst', workload);
+
+/** The same of what a cursor on every message costs. */
+export const measureCursor = (workload) => fanOut(['usercast', 'usercast-v1'], 'cursor', workload);
+
+async function* fanOut(names, rows, { generations, rounds, ...workload }) {
   for (let generation = 0; generation < generations; generation++) {
-    const pairs = Object.keys(COMPETITORS).map((name) => new Pair(name));
+    const pairs = names.map((name) => new Pair(name));
     try {
       for (const pair of pairs) await openForFanOut(pair, workload);
       for (let round = 0; round < rounds; round++) {
         for (const size of BURSTS) {
           for (const pair of pairs) {
-            yield { row: `burst-${size}`, name: pair.name, value: await measureBursts(pair, size, workload) };
+            yield { row: `${rows}-${size}`, name: pair.name, value: await measureBursts(pair, size, workload) };
           }
         }
         pairs.push(pairs.shift());

@@ -1,13 +1,13 @@
 // Resident memory and heap of the server per idle connection: a fresh process each time, collected before and after.
 
-import { COMPETITORS, withPair } from '../pair.mjs';
+import { PLAIN_COMPETITORS, withPair } from '../pair.mjs';
 
 /** The warm-up comes in waves, so that it compiles what a handshake needs and leaves little memory behind to be used again. */
 const WAVE = 100;
 
 export async function* measureMemory({ rounds, users, tokens, keys, warmUp }) {
   for (let round = 0; round < rounds; round++) {
-    for (const name of Object.keys(COMPETITORS)) {
+    for (const name of PLAIN_COMPETITORS) {
       const [before, after] = await withPair(name, ['--expose-gc'], async (pair) => {
         await pair.start({ keys });
         for (let at = 0; at < warmUp.users.length; at += WAVE) {
