@@ -19,7 +19,7 @@ import { issueTokens, userIds } from './workload.mjs';
 const FULL = {
   connections: 3_000,
   idleConnections: 5_000,
-  memoryWarmUp: 1_000,
+  memoryWarmUp: 3_000,
   handshakes: 3_000,
   generations: 2,
   rounds: 3,

@@ -15,9 +15,9 @@ export function setTimer(callback: () => void, delayMs: number): Timer {
   return timer;
 }
 
-/** Milliseconds on a clock that never jumps. */
+/** Whole milliseconds on a clock that never jumps. */
 export function monotonicMs(): number {
-  return performance.now();
+  return Math.floor(performance.now());
 }
 
 /**

@@ -85,7 +85,8 @@ export class RememberedTokens {
       if (oldest !== undefined) this.#memories.delete(oldest);
     }
     const memory: Memory = [monotonicMs() + this.#maxAgeMs, identity];
-    this.#memories.set(key, JSON.stringify(memory));
+    // What JSON.stringify returns is a rope of parts; this is one flat string.
+    this.#memories.set(key, Buffer.from(JSON.stringify(memory)).toString());
   }
 }
 

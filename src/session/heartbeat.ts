@@ -36,14 +36,19 @@ const BLOCKED_MS = 1_000;
 const EXACT_MS = 250;
 const NEVER = Number.POSITIVE_INFINITY;
 
+function orNever(ms: number): number {
+  return ms < 0 ? NEVER : ms;
+}
+
 export class Heartbeat extends WheelTask {
   /** Set by the session at each sign of life. */
   alive = true;
   readonly #session: Beating;
   readonly #wheel: Wheel;
   readonly #times: HeartbeatTimes;
-  #endMs = NEVER;
-  #pingAtMs = NEVER;
+  /** Below 0: never. Whole numbers, which V8 keeps without a box of their own; Infinity would make both floating-point. */
+  #endMs = -1;
+  #pingAtMs = -1;
   #warned = false;
   #closing = false;
 
@@ -53,7 +58,7 @@ export class Heartbeat extends WheelTask {
     this.#session = session;
     this.#wheel = wheel;
     this.#times = times;
-    if (times.intervalMs > 0) this.#pingAtMs = monotonicMs() + times.intervalMs * Math.random();
+    if (times.intervalMs > 0) this.#pingAtMs = monotonicMs() + Math.ceil(times.intervalMs * Math.random());
     this.renew(expiresAt);
   }
 
@@ -61,7 +66,7 @@ export class Heartbeat extends WheelTask {
   renew(expiresAt: number | undefined): void {
     if (this.#closing) return;
     const nowMs = monotonicMs();
-    this.#endMs = expiresAt === undefined ? NEVER : nowMs + expiresAt - Date.now();
+    this.#endMs = expiresAt === undefined ? -1 : Math.max(0, Math.floor(nowMs + expiresAt - Date.now()));
     this.#warned = false;
     this.#schedule(nowMs);
   }
@@ -72,13 +77,13 @@ export class Heartbeat extends WheelTask {
       return;
     }
     const nowMs = monotonicMs();
-    if (nowMs >= this.#endMs) {
+    if (nowMs >= orNever(this.#endMs)) {
       this.#session.expired();
       return;
     }
     if (nowMs >= this.#warnAtMs - EXACT_MS) this.#warned = this.#session.expiring();
     else if (nowMs >= this.#quietAtMs - EXACT_MS) this.#session.quiet();
-    if (nowMs >= this.#pingAtMs - EXACT_MS && !this.#ping(nowMs, lateMs)) return;
+    if (nowMs >= orNever(this.#pingAtMs) - EXACT_MS && !this.#ping(nowMs, lateMs)) return;
     this.#schedule(nowMs);
   }
 
@@ -94,7 +99,7 @@ export class Heartbeat extends WheelTask {
   }
 
   get #warnAtMs(): number {
-    return this.#warned || this.#times.warnMs === 0 ? NEVER : this.#endMs - this.#times.warnMs;
+    return this.#warned || this.#times.warnMs === 0 ? NEVER : orNever(this.#endMs) - this.#times.warnMs;
   }
 
   get #quietAtMs(): number {
@@ -114,16 +119,16 @@ export class Heartbeat extends WheelTask {
   }
 
   #schedule(nowMs: number): void {
-    const endMs = this.#endMs;
+    const endMs = orNever(this.#endMs);
     if (endMs - nowMs <= EXACT_MS) {
       if (this.#warnAtMs < NEVER) this.#warned = this.#session.expiring();
       const end = (): void => {
-        if (!this.#closing && this.#endMs === endMs) this.#session.expired();
+        if (!this.#closing && orNever(this.#endMs) === endMs) this.#session.expired();
       };
       setTimer(end, endMs - nowMs);
       return;
     }
-    const nextMs = Math.min(this.#pingAtMs, this.#quietAtMs, this.#warnAtMs, endMs - EXACT_MS / 2);
+    const nextMs = Math.min(orNever(this.#pingAtMs), this.#quietAtMs, this.#warnAtMs, endMs - EXACT_MS / 2);
     if (nextMs !== NEVER) this.#wheel.schedule(this, nextMs - nowMs);
   }
 }

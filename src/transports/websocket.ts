@@ -80,12 +80,29 @@ class SessionWebSocket extends WebSocket implements Transport {
     this.owner = owner;
     this.#socket = socket;
     this.#isV1 = isV1;
-    this.on('message', onMessage);
-    this.on('ping', onLifeSign);
-    this.on('pong', onLifeSign);
-    this.on('close', onClose);
-    this.on('error', onError);
     owner.start(this);
+  }
+
+  /** Takes the events itself: listeners would cost each idle socket memory. */
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    switch (event) {
+      case 'message':
+        if (args[1]) this.owner?.receiveBinary();
+        else this.owner?.receive(String(args[0]));
+        return true;
+      case 'ping':
+      case 'pong':
+        this.owner?.alive();
+        return true;
+      case 'close':
+        this.#over(args[0] as number, String(args[1]));
+        return true;
+      case 'error':
+        this.#over(closeCodeOf(args[0] as WsError), '');
+        return true;
+      default:
+        return super.emit(event, ...args);
+    }
   }
 
   get bufferedBytes(): number {
@@ -109,22 +126,12 @@ class SessionWebSocket extends WebSocket implements Transport {
     // `drain` comes only after a write that went over the socket's own mark; the call back of a write comes after each.
     this.#socket!.write(NOTHING, () => this.owner?.drained());
   }
-}
 
-function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
-  const { owner } = this as SessionWebSocket;
-  if (isBinary) owner?.receiveBinary();
-  else owner?.receive(data.toString());
-}
-
-function onLifeSign(this: WebSocket): void {
-  (this as SessionWebSocket).owner?.alive();
-}
-
-function onClose(this: WebSocket, code: number, reason: Buffer): void {
-  const socket = this as SessionWebSocket;
-  socket.owner?.closed(code, reason.toString());
-  socket.owner = null;
+  /** After a fault of the peer's nothing more is read, and `ws` closes by itself; no later event has the code of that. */
+  #over(code: number, reason: string): void {
+    this.owner?.closed(code, reason);
+    this.owner = null;
+  }
 }
 
 /** What `ws` closes with after a fault of the peer's, by the code of its error. @see RFC 6455 section 7.4.1 */
@@ -135,13 +142,12 @@ const CLOSE_CODES: Readonly<Record<string, number>> = {
   WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH: 1009,
 };
 const PROTOCOL_ERROR = 1002;
+const NO_CLOSE_FRAME = 1006;
 
-/** Nothing more is read, and `ws` closes by itself; the code of that is in no later event. */
-function onError(this: WebSocket, error: Error & { readonly code?: string }): void {
-  const socket = this as SessionWebSocket;
-  const isPeers = error.code?.startsWith('WS_ERR_');
-  socket.owner?.closed(isPeers ? (CLOSE_CODES[error.code!] ?? PROTOCOL_ERROR) : 1006, '');
-  socket.owner = null;
+type WsError = Error & { readonly code?: string };
+
+function closeCodeOf({ code = '' }: WsError): number {
+  return code.startsWith('WS_ERR_') ? (CLOSE_CODES[code] ?? PROTOCOL_ERROR) : NO_CLOSE_FRAME;
 }
 
 /** Completes WebSocket handshakes; one for each usercast. */
