@@ -17,8 +17,12 @@ export type ExpressMiddleware = (req: IncomingMessage, res: ServerResponse, next
  * ```ts
  * declare global { namespace Express { interface Request { usercast: Usercast } } }
  * ```
+ * @throws TypeError for anything but what `createUsercast` returned.
  */
 export function expressMiddleware(usercast: RequestServer): ExpressMiddleware {
+  if (typeof usercast?.handleRequest !== 'function') {
+    throw new TypeError('expressMiddleware takes what createUsercast returned, and got something else');
+  }
   return function serveUsercast(req, res, next) {
     (req as IncomingMessage & { usercast?: RequestServer }).usercast = usercast;
     if (!usercast.handleRequest(req, res)) next();

@@ -38,8 +38,12 @@ interface MountedRequest extends IncomingMessage {
  * ```ts
  * declare module 'koa' { interface DefaultContext { usercast: Usercast } }
  * ```
+ * @throws TypeError for anything but what `createUsercast` returned.
  */
 export function koaMiddleware(usercast: RequestServer): KoaMiddleware {
+  if (typeof usercast?.handleRequest !== 'function') {
+    throw new TypeError('koaMiddleware takes what createUsercast returned, and got something else');
+  }
   return async function serveUsercast(ctx, next) {
     (ctx as KoaContext & { usercast?: RequestServer }).usercast = usercast;
     const req: MountedRequest = ctx.req;

@@ -18,6 +18,18 @@ export interface UsercastEvents extends SessionEvents {
   error: { readonly stage: ErrorStage; readonly cause: unknown };
 }
 
+/** The names that `on` takes. */
+export const EVENT_NAMES: readonly (keyof UsercastEvents)[] = [
+  'connect',
+  'disconnect',
+  'ack',
+  'publish',
+  'slow',
+  'reset',
+  'refuse',
+  'error',
+];
+
 /** Counters since the start, and the gauges `sessions` and `users`. */
 export interface UsercastStats extends Readonly<SessionStats> {
   /** Users with a session here, or with one until a few seconds ago. */

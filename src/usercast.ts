@@ -7,7 +7,7 @@ import { memoryBroker } from './broker/memory-broker.ts';
 import { type ErrorStage, UsercastError } from './errors.ts';
 import { type AttachOptions, Door, type RefusedInfo } from './http/door.ts';
 import { Listeners } from './listeners.ts';
-import type { UsercastEvents, UsercastHealth, UsercastStats } from './observation.ts';
+import { EVENT_NAMES, type UsercastEvents, type UsercastHealth, type UsercastStats } from './observation.ts';
 import { type ResolvedOptions, resolveOptions, type UsercastOptions } from './options.ts';
 import type { EventOf, HostTypes, NotificationObject, NotificationType } from './protocol/host-types.ts';
 import {
@@ -42,7 +42,7 @@ export function createUsercast<H extends HostTypes = HostTypes>(options: Usercas
 export class Usercast<H extends HostTypes = HostTypes> {
   readonly #options: ResolvedOptions;
   readonly #broker: Broker;
-  readonly #listeners = new Listeners<UsercastEvents>((name, cause) => this.#listenerFailed(name, cause));
+  readonly #listeners = new Listeners<UsercastEvents>(EVENT_NAMES, (name, cause) => this.#listenerFailed(name, cause));
   readonly #publisher: Publisher;
   readonly #records: UserRecords;
   readonly #hub: Hub;

@@ -18,6 +18,8 @@ import type { OriginRule } from './origin.ts';
 export interface RefusedInfo {
   readonly code: RefusalCode;
   readonly status: number;
+  /** What the client was told to change. */
+  readonly detail: string;
   readonly userId?: string;
   readonly address: string;
   readonly transport: TransportKind;

@@ -4,6 +4,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { Allowance } from '../allowance.ts';
 import { UsercastError } from '../errors.ts';
+import { checkKeys, wrongOption } from '../option-checks.ts';
 import { checkServer, type Gatekeeper, putGate } from './attach.ts';
 import { ClientAddress } from './client-address.ts';
 import type { DoorEngine, DoorRules } from './door-engine.ts';
@@ -43,8 +44,10 @@ export class Door {
    * sessions stay.
    * @throws UsercastError `invalid_server` for what is no server, or one that we are attached to; `verifier_missing`.
    */
-  attach(server: Server, { http = false }: AttachOptions = {}): () => void {
+  attach(server: Server, options: AttachOptions = {}): () => void {
     checkServer(server);
+    const { http = false } = checkKeys('attach options', options, ['http']);
+    if (typeof http !== 'boolean') wrongOption('http', 'true or false', http);
     this.#checkVerifier('attach');
     if (this.#servers.has(server)) {
       throw new UsercastError(

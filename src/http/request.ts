@@ -153,9 +153,9 @@ export class EndpointRequest {
     if (!isAnswerable(this.#res)) return;
     const { engine } = this.#rules;
     this.#stage = 'reading';
-    const ack = decodeAck(await readJson(this.#req, engine.options.limits.maxMessageBytes));
+    const ack = decodeAck(await readJson(this.#req, engine.options.limits.maxMessageBytes), 'body');
     if (!ack.ok) throw new Refusal('malformed_body', ack.message);
-    if (ack.senderId !== userId) throw new Refusal('wrong_user', 'object.sender_id: must be the user id in the path');
+    if (ack.senderId !== userId) throw new Refusal('wrong_user', 'body.sender_id: must be the user id in the path');
     this.#stage = 'serving';
     await engine.ack(userId, ack.boxId);
     this.#send(204);
@@ -204,6 +204,13 @@ export class EndpointRequest {
     const known = this.#handshake === null ? {} : { userId: this.#handshake.userId };
     const { code, row } = refusal;
     const transport = TRANSPORTS[endpoint];
-    this.#rules.engine.refused({ code, status: row.status, ...known, address: this.#address, transport });
+    this.#rules.engine.refused({
+      code,
+      status: row.status,
+      detail: refusal.message,
+      ...known,
+      address: this.#address,
+      transport,
+    });
   }
 }

@@ -146,7 +146,8 @@ export class Upgrade {
     else refuseUpgrade(this.#socket, refusal, methodOf(this.#target.endpoint));
     const known = this.#handshake === null ? {} : { userId: this.#handshake.userId };
     const address = this.#handshake?.address ?? addresses.of(this.#req);
-    engine.refused({ code: refusal.code, status: refusal.row.status, ...known, address, transport: 'websocket' });
+    const { code, message: detail } = refusal;
+    engine.refused({ code, status: refusal.row.status, detail, ...known, address, transport: 'websocket' });
   }
 
   /** Ends the handshake; the `error` listener stays for as long as nobody else listens. */

@@ -100,8 +100,8 @@ function decodeEnvelope(text: string): { type: string; object: Record<string, un
 }
 
 /** Reads the object of an `ack`, such as the parsed body of a request. Never throws. */
-export function decodeAck(object: unknown): DecodedAck {
-  const fault = findFault(ackSchema, object, 'object');
+export function decodeAck(object: unknown, name = 'object'): DecodedAck {
+  const fault = findFault(ackSchema, object, name);
   if (fault) return refuse('invalid_object', fault);
   const { box_id: boxId, sender_id: senderId } = object as AckObject;
   return { ok: true, boxId, senderId };

@@ -42,6 +42,8 @@ export abstract class Follower {
   #hold: Hold | null = new Hold();
   /** Why the session cannot go on from its position; told with the next read. */
   #lost: ResetReason | null = null;
+  /** Where the client was told that its replay ends; null once it is there. A broker that came back older never gets there. */
+  #head: Position | null = null;
 
   /** It holds what arrives from now on. */
   constructor(room: UserSessions) {
@@ -77,9 +79,13 @@ export abstract class Follower {
     } else if (this.#hold) this.#hold.overflowed = true;
   }
 
-  /** Begins to follow from `position`, with what a read found after it; null: from where the subscription was. */
-  protected follow(position: Position | null, entries: readonly Publication[]): void {
+  /**
+   * Begins to follow from `position`, with what a read found after it; null: from where the subscription was. `head`: the
+   * top that this read saw, where the client was told of it.
+   */
+  protected follow(position: Position | null, entries: readonly Publication[], head: Position | null): void {
     this.#position = position ?? this.#position;
+    if (head?.tag !== position?.tag) this.#head = head;
     if (this.#sendAll(entries)) this.#joinOrRead();
   }
 
@@ -110,6 +116,7 @@ export abstract class Follower {
         return false;
       }
       this.#position = publication;
+      if (publication.tag === this.#head?.tag) this.#head = null;
     }
     return true;
   }
@@ -118,7 +125,7 @@ export abstract class Follower {
   #joinOrRead(): void {
     const { held, overflowed } = this.#hold!;
     if (!overflowed && !this.#sendAll(held)) return;
-    if (!overflowed && this.room.isAt(this.#position!)) {
+    if (!overflowed && !this.#head && this.room.isAt(this.#position!)) {
       this.become('live');
       this.#position = this.#hold = null;
     } else void this.#catchUp();
@@ -132,7 +139,7 @@ export abstract class Follower {
       const from = this.#position!;
       const slice = await this.room.read(from);
       if (this.#state !== 'catching-up') return;
-      const disproved = this.#lost ?? disproof(from, slice);
+      const disproved = this.#lost ?? disproof(from, slice) ?? (this.#isHeadGone(slice) ? 'rollback' : null);
       if (disproved) {
         this.#lost = disproved === 'trimmed' && hasLagged ? 'lagging' : disproved;
         const isTold = await this.reset(this.#lost, slice);
@@ -141,7 +148,7 @@ export abstract class Follower {
           this.#lag(from);
           return;
         }
-        this.#lost = null;
+        this.#lost = this.#head = null;
         this.#position = slice.top;
       } else if (!this.#sendAll(slice.entries)) return;
       if (this.#isApart(slice)) {
@@ -158,6 +165,13 @@ export abstract class Follower {
       this.readFailed(cause);
       this.#catchUpLater();
     }
+  }
+
+  #isHeadGone({ top, entries }: StreamSlice): boolean {
+    const head = this.#head;
+    if (!head) return false;
+    const there = entries.find(({ offset }) => offset >= head.offset);
+    return there ? there.tag !== head.tag : top.offset < head.offset;
   }
 
   /**

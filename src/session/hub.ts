@@ -2,7 +2,7 @@
 
 import type { Broker } from '../broker/broker.ts';
 import { type Subscription, Subscriptions } from '../broker/subscriptions.ts';
-import { wrongOption } from '../option-checks.ts';
+import { checkKeys, wrongOption } from '../option-checks.ts';
 import { Refusal, type RefusalCode } from '../protocol/refusals.ts';
 import { setTimer } from '../timers.ts';
 import type { SessionContext } from './context.ts';
@@ -23,7 +23,8 @@ export interface DrainOptions {
 const DRAIN_MS = 10_000;
 
 /** @throws TypeError for anything but a number of milliseconds. */
-export function drainMs({ withinMs = DRAIN_MS }: DrainOptions): number {
+export function drainMs(options: DrainOptions): number {
+  const { withinMs = DRAIN_MS } = checkKeys('drain options', options, ['withinMs']);
   if (typeof withinMs === 'number' && withinMs >= 0) return withinMs;
   return wrongOption('withinMs', 'a number of at least 0', withinMs);
 }

@@ -118,7 +118,7 @@ export class Session extends Follower implements TransportOwner, Beating, InboxO
     // A listener of the host may have ended it.
     if (this.#isOver) return;
     if (start?.reset && !this.isTold) this.end('messages_lost');
-    else this.follow(start?.position ?? null, start?.entries ?? []);
+    else this.follow(start?.position ?? null, start?.entries ?? [], (this.isTold && start?.head) || null);
   }
 
   whisper(payload: string): void {

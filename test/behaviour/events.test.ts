@@ -73,7 +73,14 @@ describe('the other events', () => {
     expect(site.events('ack')).toEqual([{ userId: 'ada', boxId: 'box-1' }]);
     await connectClient(site, { userId: 'ada', token: 'wrong' }).catch(() => {});
     expect(site.events('refuse')).toEqual([
-      { code: 'token_invalid', status: 401, userId: 'ada', address: '127.0.0.1', transport: 'websocket' },
+      {
+        code: 'token_invalid',
+        status: 401,
+        detail: 'no such token',
+        userId: 'ada',
+        address: '127.0.0.1',
+        transport: 'websocket',
+      },
     ]);
   });
 
