@@ -1,6 +1,6 @@
 // The TokenVerifier for JSON Web Tokens, over jose: pinned algorithms, required claims, and a memory of verified tokens.
 
-import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
+import { decodeJwt, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
 import { UsercastError } from '../errors.ts';
 import { checkKeys, wrongOption } from '../option-checks.ts';
 import { type KeySource, type Keys, resolveKeys } from './jwt-keys.ts';
@@ -54,7 +54,8 @@ interface Rules {
  */
 export function jwtVerifier(options: JwtVerifierOptions): TokenVerifier {
   const rules = resolveRules(options);
-  const remembered = new RememberedTokens({ maxAgeMs: nonNegative('cacheMs', options.cacheMs) });
+  const maxAgeMs = nonNegative('cacheMs', options.cacheMs);
+  const remembered = new RememberedTokens({ maxAgeMs }, (token) => identityOf(decodeJwt(token), rules));
   return {
     verify: (token) => remembered.identify(token, () => check(token, rules)),
     forget: (userId) => remembered.forget(userId),
@@ -68,6 +69,11 @@ async function check(token: string, rules: Rules): Promise<Identity> {
   } catch (cause) {
     throw refusal(cause, rules);
   }
+  return identityOf(claims, rules);
+}
+
+/** Of claims that were verified. @throws UsercastError `token_expired`, or `token_invalid` where they name no user. */
+function identityOf(claims: JWTPayload, rules: Rules): Identity {
   const userId = claims[rules.userIdClaim];
   if (typeof userId !== 'string' || userId === '' || userId.length > MAX_USER_ID_LENGTH) {
     throw invalid(`the claim ${rules.userIdClaim} must be a string of 1 to ${MAX_USER_ID_LENGTH} characters`);
