@@ -20,7 +20,6 @@ export type {
 } from './broker/broker.ts';
 export { type MemoryBroker, type MemoryBrokerStats, memoryBroker } from './broker/memory-broker.ts';
 export type { HistoryOptions, MemoryBrokerOptions } from './broker/memory-broker-options.ts';
-export type { ResetReason } from './protocol/session-messages.ts';
 export type { Counted, CounterStore } from './counter/counter-store.ts';
 export { type MemoryCounterOptions, memoryCounters } from './counter/memory-counter-store.ts';
 export { type ErrorStage, UsercastError, type UsercastErrorCode, type UsercastErrorDetails } from './errors.ts';
@@ -50,6 +49,7 @@ export type {
 } from './protocol/host-types.ts';
 export type { AckObject, BoxDelete, ErrorObject, FileSaved } from './protocol/messages.ts';
 export { type ClientAction, REFUSALS, type RefusalCode } from './protocol/refusals.ts';
+export type { ResetReason } from './protocol/session-messages.ts';
 export type { StandardSchemaV1 } from './protocol/standard-schema.ts';
 export type { NotifyOptions, PublishEventOptions, Published, PublishInfo, UserIds } from './publisher.ts';
 export type { SessionEvents, SessionInfo, SessionStats } from './session/context.ts';

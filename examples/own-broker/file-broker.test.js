@@ -12,20 +12,18 @@ import { brokerSuite, faultyBroker } from 'usercast/testing';
 import { fileBroker } from './file-broker.js';
 
 const newPath = () => join(tmpdir(), `usercast-own-broker-${randomUUID()}.json`);
-/** @param {import('usercast').Broker} broker */
-const pathOf = (broker) => /** @type {ReturnType<typeof fileBroker>} */ (broker).path;
 
 brokerSuite(
   { describe, it },
   {
     name: 'fileBroker',
     create: () => fileBroker({ path: newPath() }),
-    cleanUp: (closed) => rmSync(pathOf(closed), { force: true }),
+    cleanUp: ({ path }) => rmSync(path, { force: true }),
     capabilities: {
       counters: true,
       dense: true,
       historyMessages: 100,
-      reopen: (closed) => fileBroker({ path: pathOf(closed) }),
+      reopen: ({ path }) => fileBroker({ path }),
     },
   },
 );

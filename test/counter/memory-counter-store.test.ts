@@ -2,9 +2,9 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { memoryCounters } from '../../src/counter/memory-counter-store.ts';
-import { describeCounterStore } from '../conformance/counter-store.ts';
+import { counterStoreSuite } from '../../src/testing/counter-store-suite.ts';
 
-describeCounterStore('memoryCounters', () => memoryCounters());
+counterStoreSuite({ describe, it }, { name: 'memoryCounters', create: () => memoryCounters() });
 
 const at = (offset: number) => ({ epoch: 'epoch-of-stream-', offset, tag: 'tag-----' });
 const event = (offset: number) => ({ userId: 'ann', boxId: 'box', id: `event ${offset}`, position: at(offset) });

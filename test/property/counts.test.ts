@@ -5,9 +5,9 @@ import { type MemoryBroker, memoryBroker } from '../../src/broker/memory-broker.
 import { memoryCounters } from '../../src/counter/memory-counter-store.ts';
 import { resolveOptions } from '../../src/options.ts';
 import { Publisher } from '../../src/publisher.ts';
+import { Recorder } from '../../src/testing/recorder.ts';
 import { textEvent } from '../support/box-events.ts';
 import { COUNTING } from '../support/publisher-bench.ts';
-import { Recorder } from '../support/recorder.ts';
 
 const USERS = ['ann', 'bob', 'carol'];
 const EVENTS = ['e1', 'e2', 'e3', 'e4', 'e5', 'e6'];

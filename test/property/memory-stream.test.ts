@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Publication, StreamSlice } from '../../src/broker/broker.ts';
+import { disproof } from '../../src/broker/contiguity.ts';
 import { memoryBroker } from '../../src/broker/memory-broker.ts';
-import { disproof } from '../../src/broker/subscriptions.ts';
 import { ORIGIN_TAG, type Position } from '../../src/protocol/cursor.ts';
-import { messageTo } from '../conformance/broker-bench.ts';
+import { messageTo } from '../../src/testing/broker-bench.ts';
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['performance', 'setInterval', 'clearInterval'] });

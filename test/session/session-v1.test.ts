@@ -93,6 +93,23 @@ describe('a reset in the middle of a session', () => {
     expect(fixture.names()).toEqual(['connect', 'reset']);
   });
 
+  it('comes where a slow replay never gets to the head that was told: its counts are of messages that are lost', async () => {
+    begin({ maxBufferedBytes: 250 });
+    const cursor = stream.top;
+    stream.publish(message(1), message(2));
+    const { session, pipe } = await start({ cursor });
+    await settled();
+    expect([session.state, pipe.written.length]).toEqual(['lagging', 1]);
+    stream.rollBack(0);
+    stream.publish(message('1 again'), message('2 again'), message('3 again'));
+    pipe.drain(session);
+    await settled();
+    const reader = readAll(pipe);
+    expect(reader.all('n')).toEqual([]);
+    expect(reader.resets).toMatchObject([{ reason: 'rollback', cursor: encodeCursor(stream.top) }]);
+    expect(session.state).toBe('live');
+  });
+
   it('waits for the counts where they cannot be had', async () => {
     const { session, pipe } = await start();
     stream.publish(message(1));

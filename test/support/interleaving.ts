@@ -233,6 +233,7 @@ export async function happen(steps: readonly Step[], world: World): Promise<Outc
   }
   const streams = world.brokers[0]!;
   if ((await streams.online([USER])).size > 0) violations.push('a subscription is left');
+  for (const broker of brokers) await broker.close();
   return {
     violations,
     resets: witnesses.reduce((sum, { resets }) => sum + resets, 0),
