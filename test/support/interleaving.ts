@@ -4,7 +4,7 @@
 import { type Broker, UsercastError } from 'usercast';
 import { type BrokerFaults, type FaultyBroker, faultyBroker, type ModelBroker } from 'usercast/testing';
 import { vi } from 'vitest';
-import { decodeCursor, type Position } from '../../src/protocol/cursor.ts';
+import { decodeCursor, encodeCursor, type Position } from '../../src/protocol/cursor.ts';
 import type { Session } from '../../src/session/session.ts';
 import { messageTo } from '../../src/testing/broker-bench.ts';
 import type { TransportKind } from '../../src/transports/transport.ts';
@@ -105,6 +105,10 @@ class Client {
     const abort = new AbortController();
     this.pipe = abort;
     try {
+      // A poll carries no counts: as `…/counts` has them, with the cursor that they are as of.
+      const { top, counts } = await fixture.broker.read(USER, null, 0);
+      if (this.turn !== turn) return;
+      this.witness.told(counts ?? {}, encodeCursor(top));
       while (this.turn === turn) {
         const answer = await fixture.hub.poll({
           userId: USER,

@@ -54,6 +54,12 @@ export class Witness {
     if (this.log.length === 0) this.log.push({ kind: 'start', atMs: performance.now(), cursor });
   }
 
+  /** The counts as of a cursor, from where it starts if it has not yet. */
+  told(counts: Record<string, number>, cursor: string): void {
+    this.start(cursor);
+    this.#count(counts, cursor);
+  }
+
   reset(cursor: string, counts: Record<string, number> | null): void {
     this.resets++;
     this.cursor = cursor;
