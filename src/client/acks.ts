@@ -19,7 +19,7 @@ export class AckQueue {
   readonly #connector: Connector;
   readonly #backoff = new Backoff();
   #timer: Timer | undefined;
-  #waiting: WaitingAck[] = [];
+  readonly #waiting: WaitingAck[] = [];
   #isSending = false;
 
   constructor(userId: string, connector: Connector) {
@@ -63,8 +63,6 @@ export class AckQueue {
   /** Gives up on all that wait. */
   close(): void {
     clearTimeout(this.#timer);
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const { reject } of waiting) reject(new UsercastClientError('closed', 'the client is closed'));
+    for (const { reject } of this.#waiting.splice(0)) reject(new UsercastClientError('closed', 'the client is closed'));
   }
 }

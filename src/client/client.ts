@@ -11,7 +11,7 @@ import type { UnreadCounts } from './counts.ts';
 import { UsercastClientError } from './errors.ts';
 import { Inbox, type MessageMeta, type Reset } from './inbox.ts';
 import { Listeners, type Report, type Unsubscribe } from './listeners.ts';
-import { type ConnectOptions, resolveConnectOptions } from './options.ts';
+import { type ConnectOptions, isText, resolveConnectOptions } from './options.ts';
 import type { TransportName } from './transports/transport.ts';
 
 /** The types of messages that a client receives: any string; those with a known object are named. */
@@ -125,7 +125,10 @@ export class Client<H extends HostTypes = HostTypes> implements AsyncDisposable 
     return this.#stateListeners.add(listener);
   }
 
-  /** Calls `listener` with what nobody else is told: handlers that throw, a token that cannot be had, a final refusal. Default: the console. */
+  /**
+   * Calls `listener` with what nobody else is told: handlers that throw, a token that cannot be had or is refused again, three
+   * attempts in a row that came to nothing, a final refusal. Default: the console.
+   */
   onError(listener: (error: UsercastClientError) => unknown): Unsubscribe {
     return this.#errorListeners.add(listener);
   }
@@ -133,10 +136,14 @@ export class Client<H extends HostTypes = HostTypes> implements AsyncDisposable 
   /**
    * Sets the unread count of a box to 0. Resolves when that is sent; without a connection it waits for the next one. The
    * count changes when the server's echo arrives, here and on the user's other devices.
-   * @throws UsercastClientError `closed`, also when the client is closed before it is sent; `ack_refused`.
+   * @throws UsercastClientError `closed`, also when the client is closed before it is sent; `ack_refused`, also when `boxId` is no
+   * non-empty string of at most 256 characters, which is not sent.
    */
   async ack(boxId: string): Promise<void> {
     if (this.state === 'closed') throw new UsercastClientError('closed', 'the client is closed');
+    if (!isText(boxId) || boxId.length > 256) {
+      throw new UsercastClientError('ack_refused', 'boxId must be a non-empty string of at most 256 characters');
+    }
     return this.#acks.add(boxId);
   }
 

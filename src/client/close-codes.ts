@@ -3,12 +3,13 @@
 /** What has to be done before the client reconnects, or instead. */
 export type CloseAction = 'stop' | 'renew' | 'reload' | null;
 
-const STOP: readonly number[] = [1000, 1007, 1008, 1009, 4400, 4403];
+const STOP: readonly number[] = [1000, 1007, 1008, 1009];
 
-/** The action after a close code; those that nobody planned for are drops. */
+/** The action after a close code. Those that nobody planned for are drops below 4000, and final from there up. */
 export function actionAfter(code: number): CloseAction {
-  if (STOP.includes(code)) return 'stop';
-  return code === 4401 ? 'renew' : code === 4410 ? 'reload' : null;
+  if (code === 4401) return 'renew';
+  if (code === 4410) return 'reload';
+  return STOP.includes(code) || (code >= 4000 && code !== 4408 && code !== 4429) ? 'stop' : null;
 }
 
 /** Milliseconds that a client pauses after a close code, whatever else it waits. */

@@ -5,7 +5,7 @@ import { PING, REFRESH } from '../protocol/event-types.ts';
 import type { SessionClosing } from '../protocol/session-messages.ts';
 import { Backoff } from './backoff.ts';
 import { actionAfter, attemptsAfter, pauseAfter } from './close-codes.ts';
-import { UsercastClientError } from './errors.ts';
+import { type ClientFailure, UsercastClientError } from './errors.ts';
 import type { ResolvedConnectOptions } from './options.ts';
 import { onWake } from './platform.ts';
 import { type Ending, endingOf, type Target } from './target.ts';
@@ -61,6 +61,9 @@ const REFRESH_MS = 10_000;
 /** Between two trials of the best transport, give or take a fifth. */
 const UPGRADE_MS = 300_000;
 
+/** Attempts that come to nothing before that is told: something may be wrong that no attempt puts right. */
+const TELL_AFTER = 3;
+
 const DEAD: Ending = { code: 1006, reason: 'no life sign' };
 const NOTHING = (): void => {};
 
@@ -88,6 +91,8 @@ export class Connector {
   #trial: Pipe | null = null;
   #posting: AbortController | null = null;
   #renewedAt = -REFRESH_MS;
+  /** Attempts in a row that came to nothing. */
+  #failures = 0;
   #liveSince = 0;
   #aliveAt = 0;
   #isHeard = false;
@@ -126,13 +131,14 @@ export class Connector {
     this.#timers.start('post', READY_MS, () => abort.abort());
     try {
       const headers = { 'Content-Type': 'application/json' };
-      const response = await target.request(target.url('ack'), this.#tokens.current, abort.signal, headers, body);
+      const token = this.#tokens.current;
+      const response = await target.request(target.url('ack'), token, abort.signal, headers, body);
       if (response.status < 300) return null;
-      const ending = endingOf(response);
-      if (ending.code === 4401 && this.#state === 'live') this.#end(ending);
+      const ending = await endingOf(response, token);
+      if (ending.code === 4401 && this.#posting === abort) this.#end(ending);
       return ending;
     } catch {
-      return { code: 1006, reason: 'the ack was not answered' };
+      return { code: 1006, reason: 'no answer' };
     }
   }
 
@@ -197,6 +203,7 @@ export class Connector {
   #begin(ready: Envelope): void {
     const sink = this.#sink;
     this.#tokens.accept();
+    this.#failures = 0;
     this.#liveSince = this.#aliveAt = performance.now();
     this.#timers.clear();
     this.#watch((Number(ready.object.ping_ms) || PING_MS) + SILENCE_MS);
@@ -218,27 +225,34 @@ export class Connector {
     const why = reason || `closed with ${code}`;
     const action = actionAfter(code);
     const isRefused = action === 'renew';
-    if (action === 'stop' || (isRefused && !this.#tokens.refuse())) {
-      const error = new UsercastClientError(isRefused ? 'token_refused' : 'refused', why, { closeCode: code });
-      this.close(error);
-      this.#owner.failed(error);
+    const makeError = (failure: ClientFailure, before = '') =>
+      new UsercastClientError(failure, before + why, { closeCode: code });
+    let told = action === 'stop' ? makeError('refused') : null;
+    if (isRefused && this.#tokens.refuse()) told = makeError('token_refused');
+    if (told && (!isRefused || this.#tokens.isFixed)) {
+      this.close(told);
+      this.#owner.failed(told);
       return;
     }
     if (action === 'reload') this.#owner.lost();
     if (wasLive && performance.now() - this.#liveSince >= STABLE_MS) this.#backoff.reset();
     this.#backoff.atLeast(attemptsAfter(code));
+    if (!wasLive && !isRefused) this.#failures++;
     if (!wasLive && code === 1006 && (isBlocked || this.#choice.name !== 'websocket')) {
       if (this.#choice.fail()) return void this.#connect();
     } else if (!isRefused || wasLive) this.#choice.startOver();
-    this.#wait(
-      Math.max(pauseMs || 0, this.#retryMs, pauseAfter(code)),
-      new UsercastClientError('disconnected', why, { closeCode: code }),
-    );
+    if (!told && this.#failures >= TELL_AFTER) {
+      // Once, until a session begins.
+      this.#failures = -Infinity;
+      told = makeError('disconnected', 'never connected: ');
+    }
+    this.#wait(Math.max(pauseMs || 0, this.#retryMs, pauseAfter(code)), makeError('disconnected'));
+    if (told) this.#owner.failed(told);
   }
 
   /** `pauseMs`: what the server asks for; the jitter comes on top, so that it spreads. */
   #wait(pauseMs: number, error: UsercastClientError): void {
-    const retryMs = pauseMs + this.#backoff.next();
+    const retryMs = Math.round(pauseMs + this.#backoff.next());
     this.#isAsked = pauseMs > 0;
     this.#retryMs = 0;
     this.#timers.start('wait', retryMs, () => void this.#connect());

@@ -4,15 +4,21 @@
 export type ClientFailure =
   /** A handler or listener threw, or its promise was rejected: `cause`. The next one was called all the same. */
   | 'handler_failed'
-  /** The token function threw: `cause`. It is called again. */
+  /** The token function threw: `cause`; or it gave no string. It is called again. */
   | 'token_failed'
-  /** The server does not take the token, and there is no function to ask for another. The client is closed. */
+  /**
+   * The server refused two tokens in a row. The client is closed where the token is a string; a function is asked again,
+   * and this is not repeated until a token is taken.
+   */
   | 'token_refused'
   /** The server closed for good: `closeCode`. The client is closed. */
   | 'refused'
-  /** The connection ended or could not be made: `closeCode`. The client comes back by itself. */
+  /**
+   * The connection ended or could not be made: `closeCode`. The client comes back by itself. `onError` is told only of three
+   * attempts in a row that came to nothing, once: the URL, the path or the network may be wrong.
+   */
   | 'disconnected'
-  /** The server does not take this `ack`. */
+  /** The server does not take this `ack`, or its box id can be none. */
   | 'ack_refused'
   /** `close` was called, or the client had ended before. */
   | 'closed';

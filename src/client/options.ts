@@ -10,7 +10,10 @@ export interface TokenRequest {
   readonly renew: boolean;
 }
 
-/** Gives an access token; asked for each connection and each refresh. When it throws, it is asked again later. */
+/**
+ * Gives an access token; asked for each connection and each refresh. When it throws or gives no string, it is asked
+ * again later.
+ */
 export type TokenSource = (request: TokenRequest) => string | Promise<string>;
 
 /** What `connect` takes. */
@@ -45,23 +48,26 @@ export interface ResolvedConnectOptions {
   readonly transports: readonly TransportName[];
 }
 
+const NAMES = ['url', 'userId', 'token', 'path', 'cursor', 'transports', 'WebSocket', 'fetch'];
 const TRANSPORTS: readonly TransportName[] = ['websocket', 'sse', 'polling'];
 
 function check(isRight: unknown, rule: string): void {
   if (!isRight) throw new TypeError(rule);
 }
 
-const isText = (value: unknown): boolean => typeof value === 'string' && value !== '';
+/** Whether this is a non-empty string. */
+export const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
 
 /**
  * Completes and checks what `connect` was given.
  * @throws TypeError that names the option. It repeats no value: a token may stand where it should not.
  */
 export function resolveConnectOptions(given: ConnectOptions): ResolvedConnectOptions {
+  for (const name in given) check(NAMES.includes(name), `${name} is no option, but ${NAMES}`);
   const { userId, token, path = '/box-users/:id', cursor, transports = TRANSPORTS } = given;
   const { WebSocket = platform.WebSocket, fetch = platform.fetch } = given;
   check(isText(userId), 'userId must be a non-empty string');
-  check(isText(token) || typeof token === 'function', 'token must be a non-empty string, or a function that gives one');
+  check(isText(token) || typeof token === 'function', 'token must be a non-empty string, or a function');
   check(/^\/(?:.*\/)?:id(?:\/|$)/.test(path), 'path must be one such as "/box-users/:id"');
   check(cursor === undefined || isText(cursor), 'cursor must be a non-empty string');
   check(
@@ -70,12 +76,9 @@ export function resolveConnectOptions(given: ConnectOptions): ResolvedConnectOpt
   );
   check(
     WebSocket || !transports.includes('websocket'),
-    "WebSocket must be passed on this platform, such as that of the package 'ws'; or leave 'websocket' out of transports",
+    "WebSocket must be passed, such as that of the package 'ws'; or leave 'websocket' out of transports",
   );
-  check(
-    fetch || `${transports}` === 'websocket',
-    "fetch must be passed on this platform; or set transports to ['websocket']",
-  );
+  check(fetch || `${transports}` === 'websocket', "fetch must be passed; or set transports to ['websocket']");
   const base = baseOf(given.url) + path.replace(':id', () => encodeURIComponent(userId));
   return { target: new Target(base, WebSocket, fetch), userId, token, cursor, transports };
 }
@@ -87,7 +90,7 @@ function baseOf(given: string | URL): string {
   } catch {}
   check(
     url && /^(?:http|ws)s?:$/.test(url.protocol) && !url.search,
-    'url must be an absolute URL with http:, https:, ws: or wss:, and without a query',
+    'url must be absolute: http:, https:, ws: or wss:, and no query',
   );
   const { protocol, host, pathname } = url!;
   return `${protocol.replace('ws', 'http')}//${host}${pathname.replace(/\/$/, '')}`;

@@ -1,5 +1,6 @@
 // Where the server is, and how a request to it looks. The token goes into a header, never into a URL.
 
+import { actionAfter } from './close-codes.ts';
 import type { FetchLike, ResponseLike, WebSocketConstructor } from './platform.ts';
 
 /** How a pipe ended, or why it never opened. */
@@ -18,9 +19,24 @@ export interface Ending {
 export type Endpoint = 'ws' | 'sse' | 'messages' | 'counts' | 'ack';
 
 /** The close codes that HTTP statuses stand for. */
-const CLOSE_CODES: Readonly<Record<number, number>> = { 400: 4400, 401: 4401, 403: 4403, 429: 4429, 503: 1013 };
-/** Those that end it for good; only the server's own word counts for that, not that of something on the way. */
-const OWN_WORD: readonly number[] = [400, 403];
+const CLOSE_CODES: Readonly<Record<number, number>> = {
+  400: 4400,
+  401: 4401,
+  403: 4403,
+  404: 4400,
+  405: 4400,
+  413: 1009,
+  415: 4400,
+  426: 4400,
+  429: 4429,
+  503: 1013,
+};
+
+/** @see RFC 9457 section 3.1 */
+interface Problem {
+  readonly title?: unknown;
+  readonly detail?: unknown;
+}
 
 /** The endpoints of one user on one server. */
 export class Target {
@@ -53,15 +69,21 @@ export class Target {
   }
 }
 
-/** What a response that is no answer says. */
-export function endingOf({ status, headers }: ResponseLike): Ending {
-  const isOwn = /problem\+json/.test(headers.get('content-type') ?? '');
+/** What a response that is no answer says. `token`: what was sent, to be repeated in no error. */
+export async function endingOf(response: ResponseLike, token: string): Promise<Ending> {
+  const { status, headers } = response;
+  const code = CLOSE_CODES[status] ?? 1006;
+  const isOwn = headers.get('content-type')?.includes('problem+json');
+  const problem = (isOwn && (await response.json().catch(() => null))) as Problem | null;
+  const plain = `HTTP ${status}`;
+  const reason = `${problem?.detail || problem?.title || plain}`;
   const retryAfter = headers.get('retry-after') ?? '';
   // @see RFC 9110 section 10.2.3
   const pauseMs = Number(retryAfter) * 1_000 || Date.parse(retryAfter) - Date.now();
   return {
-    code: (isOwn || !OWN_WORD.includes(status)) && CLOSE_CODES[status] ? CLOSE_CODES[status] : 1006,
-    reason: `HTTP ${status}`,
+    // Only the server's own word ends it for good, not that of something on the way.
+    code: isOwn || actionAfter(code) !== 'stop' ? code : 1006,
+    reason: reason.includes(token) ? plain : reason,
     ...(pauseMs > 0 && { pauseMs }),
   };
 }

@@ -1,7 +1,7 @@
 // The access token of the moment: asked for when a connection or a refresh needs one, and given up when it is refused.
 
 import { UsercastClientError } from './errors.ts';
-import type { TokenSource } from './options.ts';
+import { isText, type TokenSource } from './options.ts';
 
 export class Tokens {
   /** The one that the connection was opened or refreshed with. */
@@ -21,17 +21,20 @@ export class Tokens {
     return typeof this.#source === 'string';
   }
 
-  /** A token; null when the application's function failed. */
+  /** A token; null when the application's function failed or gave none. */
   async ask(renew = this.#isStale): Promise<string | null> {
     const source = this.#source;
     try {
       // Whoever makes a client first gets the time to listen to it.
       await null;
-      return typeof source === 'string' ? source : await source({ renew });
+      if (typeof source === 'string') return source;
+      const token = await source({ renew });
+      if (isText(token)) return token;
+      this.#failed(new UsercastClientError('token_failed', 'the token function gave no string'));
     } catch (cause) {
       this.#failed(new UsercastClientError('token_failed', 'the token function threw', { cause }));
-      return null;
     }
+    return null;
   }
 
   /** The server took it. */
@@ -40,9 +43,9 @@ export class Tokens {
     this.#refusals = 0;
   }
 
-  /** The server refused it. Returns whether there is any use in trying again; a string may be only a bit too new. */
+  /** The server refused it. Returns whether it is time to tell: once, for the first may have been only a bit too new. */
   refuse(): boolean {
     this.#isStale = true;
-    return !this.isFixed || ++this.#refusals < 2;
+    return ++this.#refusals === 2;
   }
 }

@@ -301,7 +301,8 @@ describe('a close code', () => {
     [4401, 'reconnects'],
     [4403, 'stops'],
     [4408, 'reconnects'],
-    [4999, 'reconnects'],
+    [3999, 'reconnects'],
+    [4999, 'stops'],
   ];
   it.each(table)('%i: the client %s', async (code, action) => {
     const { has, reaches, errors, states } = open();
@@ -390,6 +391,80 @@ describe('a refreshed token', () => {
   });
 });
 
+describe('a box id that can be none', () => {
+  it.each(['websocket', 'sse', 'polling'] as const)('is refused over %s, and nothing is sent', async (transport) => {
+    server.poll({}, 'c0', [{ messages: [], cursor: 'c0' }]);
+    const { client, reaches } = open({ transports: [transport] });
+    if (transport !== 'polling') (await server.session()).ready();
+    await reaches('live');
+    for (const boxId of ['', 'b'.repeat(257), undefined, 7, null]) {
+      await expect(client.ack(boxId as string)).rejects.toMatchObject({
+        code: 'ack_refused',
+        message: 'boxId must be a non-empty string of at most 256 characters',
+      });
+    }
+    expect(server.seen('ack')).toEqual([]);
+    expect(server.sessions.flatMap(({ received }) => received)).toEqual([]);
+    expect(client.state).toBe('live');
+  });
+});
+
+describe('what no attempt puts right is told', () => {
+  it.each([undefined, null, '', 7])('a token function that gives %j', async (given) => {
+    let calls = 0;
+    const token = () => (++calls === 1 ? (given as string) : 'good');
+    const { reaches, errors } = open({ token });
+    (await server.session()).ready();
+    await reaches('live');
+    expect(errors).toMatchObject([{ code: 'token_failed', message: 'the token function gave no string' }]);
+    expect(server.requests.map(({ token }) => token)).toEqual(['good']);
+  });
+
+  it('two tokens refused in a row, once until one is taken', async () => {
+    let count = 0;
+    server.http.sse = (res) => answer(res, 401, { title: 'token invalid' });
+    const { reaches, errors, client } = open({ transports: ['sse'], token: () => `token ${++count}` });
+    await eventually('four refusals', () => server.seen('sse').length >= 4);
+    expect(errors).toMatchObject([{ code: 'token_refused', closeCode: 4401, message: 'token invalid' }]);
+    expect(client.state).not.toBe('closed');
+    delete server.http.sse;
+    const session = (await server.session()).ready();
+    await reaches('live');
+    server.http.sse = (res) => answer(res, 401);
+    session.cut();
+    await eventually('it is told again', () => errors.length === 2);
+    expect(errors[1]).toMatchObject({ code: 'token_refused', message: 'HTTP 401' });
+  });
+
+  it('three attempts that came to nothing, once until a session begins', async () => {
+    const refuse = () => {
+      server.http.sse = (res) => answer(res, 404, {}, { 'Content-Type': 'text/html' });
+    };
+    refuse();
+    const { client, reaches, errors } = open({ transports: ['sse'] });
+    const attempts: number[] = [];
+    client.onError(() => attempts.push(server.seen('sse').length));
+    await eventually('seven attempts', () => server.seen('sse').length >= 7);
+    expect(attempts).toEqual([3]);
+    expect(errors).toMatchObject([{ code: 'disconnected', closeCode: 1006, message: 'never connected: HTTP 404' }]);
+    delete server.http.sse;
+    const session = (await server.session()).ready();
+    await reaches('live');
+    refuse();
+    session.cut();
+    await eventually('it is told again', () => errors.length === 2);
+  });
+
+  it('to a listener that may end the client', async () => {
+    server.http.sse = (res) => answer(res, 401);
+    const { client, states } = open({ transports: ['sse'], token: () => 'wrong' });
+    client.onError(() => client.close());
+    await eventually('the client is closed', () => client.state === 'closed');
+    expect(states.at(-1)).toEqual({ state: 'closed', transport: 'sse' });
+    expect(server.seen('sse')).toHaveLength(2);
+  });
+});
+
 describe('where WebSockets are blocked', () => {
   it.each(['destroy', 400] as const)('an event stream is opened after two failures: %s', async (how) => {
     server.websocket = how;
@@ -408,13 +483,15 @@ describe('where WebSockets are blocked', () => {
 
   it('the next drop tries them again, once, with the same cursor', async () => {
     server.websocket = 'destroy';
-    const { has, client } = open();
+    const { has, client, reaches } = open();
     (await server.session()).ready().message('c1').close();
     const second = await server.session();
     expect(second.request).toMatchObject({ endpoint: 'sse', cursor: 'c1' });
     expect(server.seen('ws').map(({ cursor }) => cursor)).toEqual([null, null, 'c1']);
     server.websocket = 'accept';
-    second.ready().cut();
+    second.ready();
+    await reaches('live');
+    second.cut();
     const third = await server.session();
     expect(third.request).toMatchObject({ endpoint: 'ws', cursor: 'c1' });
     third.ready().message('c2');
@@ -464,6 +541,30 @@ describe('an event stream that is refused', () => {
     const { reaches, errors } = await refuse(status);
     await reaches('closed');
     expect(errors).toMatchObject([{ code: 'refused', closeCode: 4000 + status, message: `HTTP ${status}` }]);
+  });
+
+  it.each([
+    [404, 4400],
+    [405, 4400],
+    [413, 1009],
+    [415, 4400],
+    [426, 4400],
+  ])('with %i ends the client as %i does', async (status, closeCode) => {
+    const { reaches, errors } = await refuse(status);
+    await reaches('closed');
+    expect(errors).toMatchObject([{ code: 'refused', closeCode }]);
+  });
+
+  it.each([
+    ['the detail', { title: 'malformed cursor', detail: 'leave it out' }, 'leave it out'],
+    ['the title', { title: 'malformed cursor' }, 'malformed cursor'],
+    ['nothing that holds the token', { title: 'no', detail: 'good is no token' }, 'HTTP 400'],
+    ['nothing where the answer is no object', null, 'HTTP 400'],
+  ])('repeats of the problem %s', async (_what, problem, message) => {
+    server.http.sse = (res) => answer(res, 400, problem);
+    const { reaches, errors } = open({ transports: ['sse'] });
+    await reaches('closed');
+    expect(errors).toMatchObject([{ code: 'refused', message }]);
   });
 
   it('with 401 renews the token', async () => {
@@ -582,12 +683,27 @@ describe('an ack that is posted', () => {
     expect(server.seen('ack').map(({ token }) => token)).toEqual(['old', 'new']);
   });
 
+  it.each([404, 405, 413, 415])('that is refused with %i leaves the client and later acks alone', async (status) => {
+    const { client, reaches } = open({ transports });
+    server.http.ack = (res, { body }) => {
+      if (body.includes('bad')) answer(res, status, { title: 'no', detail: 'not that one' });
+      else answer(res, 204);
+    };
+    (await server.session()).ready();
+    await reaches('live');
+    const refused = expect(client.ack('bad')).rejects.toMatchObject({ code: 'ack_refused', message: 'not that one' });
+    await client.ack('b');
+    await refused;
+    expect(client.state).toBe('live');
+    expect(server.seen('ack')).toHaveLength(2);
+  });
+
   it('is rejected when the server refuses it', async () => {
     const { client, reaches } = open({ transports });
     server.http.ack = (res) => answer(res, 400);
     (await server.session()).ready();
     await reaches('live');
-    await expect(client.ack('')).rejects.toMatchObject({ code: 'ack_refused', closeCode: 4400 });
+    await expect(client.ack('b')).rejects.toMatchObject({ code: 'ack_refused', closeCode: 4400 });
     expect(client.state).toBe('live');
   });
 });

@@ -14,7 +14,8 @@ describe("the client's table of close codes", () => {
     expect(actionAfter(close)).toBe(ACTIONS[client]);
   });
 
-  it('takes codes that nobody planned for as drops', () => {
-    expect([1002, 1005, 1006, 3000, 4999].map(actionAfter)).toEqual([null, null, null, null, null]);
+  it('takes codes that nobody planned for as drops below 4000, and as final from there up', () => {
+    expect([1002, 1005, 1006, 3000, 3999].map(actionAfter)).toEqual([null, null, null, null, null]);
+    expect([4000, 4402, 4999].map(actionAfter)).toEqual(['stop', 'stop', 'stop']);
   });
 });

@@ -67,6 +67,7 @@ afterEach(() => {
 describe('after a drop', () => {
   it('each attempt waits longer, up to 20 s', async () => {
     await open({ transports: ['websocket'] });
+    client.onError(() => {});
     const waits: (number | undefined)[] = [];
     client.onState((_state, { retryMs }) => retryMs !== undefined && waits.push(retryMs));
     for (let i = 0; i < 8; i++) {
@@ -74,6 +75,15 @@ describe('after a drop', () => {
       await pass(waits.at(-1) ?? 0);
     }
     expect(waits).toEqual([250, 500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000]);
+  });
+
+  it('the wait that is told is in whole milliseconds', async () => {
+    random.mockReturnValue(1 / 3);
+    await open();
+    const waits: (number | undefined)[] = [];
+    client.onState((_state, { retryMs }) => retryMs !== undefined && waits.push(retryMs));
+    FakeWebSocket.last.ready().end();
+    expect(waits).toEqual([167]);
   });
 
   it('a connection that held 10 s makes the next attempt a first one', async () => {

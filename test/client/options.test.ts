@@ -53,6 +53,16 @@ describe('a wrong option', () => {
   });
 });
 
+describe('an option that there is not', () => {
+  it('is a TypeError that names it and lists those that there are', () => {
+    const misspelt = { ...options, usrId: 'secret' };
+    expect(() => resolveConnectOptions(misspelt)).toThrow(TypeError);
+    expect(() => resolveConnectOptions(misspelt)).toThrow(
+      'usrId is no option, but url,userId,token,path,cursor,transports,WebSocket,fetch',
+    );
+  });
+});
+
 describe('a platform without', () => {
   it('WebSocket has to be given one, or other transports', () => {
     vi.stubGlobal('WebSocket', undefined);

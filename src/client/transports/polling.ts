@@ -24,12 +24,12 @@ interface Page {
 export const openPolling: OpenTransport = (target, token, cursor, sink) => {
   const abort = new AbortController();
   let timer: Timer | undefined;
-  let ending: Ending = { code: 1006, reason: 'the poll was not answered' };
+  let ending: Ending = { code: 1006, reason: 'no answer' };
 
   async function get(url: string): Promise<unknown> {
     const response = await target.request(url, token, abort.signal);
     if (response.status !== 200) {
-      ending = endingOf(response);
+      ending = await endingOf(response, token);
       throw ending;
     }
     const body = await response.json();
@@ -37,7 +37,7 @@ export const openPolling: OpenTransport = (target, token, cursor, sink) => {
     return body;
   }
 
-  const getCounts = async (): Promise<Counts> => (await get(target.url('counts'))) as Counts;
+  const getCounts = () => get(target.url('counts')) as Promise<Counts>;
 
   async function poll(): Promise<never> {
     let top = await getCounts();

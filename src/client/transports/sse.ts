@@ -5,7 +5,7 @@ import { EVENT_STREAM_TYPE, EventStreamParser } from '../../protocol/event-strea
 import { type Ending, endingOf } from '../target.ts';
 import type { Envelope, OpenTransport } from './transport.ts';
 
-const LOST: Ending = { code: 1006, reason: 'the event stream ended' };
+const LOST: Ending = { code: 1006, reason: 'the stream ended' };
 
 /** Opens an event stream. */
 export const openEventStream: OpenTransport = (target, token, cursor, sink) => {
@@ -15,7 +15,7 @@ export const openEventStream: OpenTransport = (target, token, cursor, sink) => {
     const response = await target.request(target.url('sse', cursor), token, abort.signal, {
       Accept: EVENT_STREAM_TYPE,
     });
-    if (response.status !== 200) return endingOf(response);
+    if (response.status !== 200) return endingOf(response, token);
     const reader = response.body?.getReader();
     if (!reader || !response.headers.get('content-type')?.startsWith(EVENT_STREAM_TYPE)) return LOST;
     const parser = new EventStreamParser();

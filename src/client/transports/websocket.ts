@@ -25,7 +25,7 @@ export const openWebSocket: OpenTransport = (target, token, cursor, sink) => {
         sink.message(JSON.parse(data as string) as Envelope);
       } catch {
         // It may have been a stored one: the next connection gets it again.
-        sink.closed({ code: 1006, reason: 'a message could not be read' });
+        sink.closed({ code: 1006, reason: 'unreadable message' });
       }
     };
     socket.onclose = ({ code, reason }: { code: number; reason: string }) => {
@@ -48,7 +48,7 @@ export const openWebSocket: OpenTransport = (target, token, cursor, sink) => {
     };
   } catch {
     // A page served over https may not open `ws:`, a policy may forbid it.
-    queueMicrotask(() => sink.closed({ code: 1006, reason: 'WebSocket is not allowed here', isBlocked }));
+    queueMicrotask(() => sink.closed({ code: 1006, reason: 'WebSocket not allowed', isBlocked }));
     return { send: null, close() {} };
   }
 };
