@@ -81,6 +81,22 @@ export class Turns {
 
 const NO_STAMPS: Position[] = [];
 
+/** Node's own pool takes nothing above 4 KiB, and a buffer of its own costs as much as all the stamps in it. */
+const SLAB_BYTES = 32_768;
+let slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+let slabUsed = 0;
+
+/** Bytes that nobody has had before. */
+function piece(length: number): Buffer {
+  if (length > SLAB_BYTES / 4) return Buffer.allocUnsafeSlow(length);
+  if (slabUsed + length > SLAB_BYTES) {
+    slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+    slabUsed = 0;
+  }
+  slabUsed += length;
+  return slab.subarray(slabUsed - length, slabUsed);
+}
+
 export class SendQueue {
   /** When something was last sent, on the clock that never jumps. */
   sentMs = monotonicMs();
@@ -136,8 +152,8 @@ export class SendQueue {
 
   #stamped(run: Run): Uint8Array {
     const { joined, stampPlaces } = run;
-    // A piece of the shared pool keeps all of its slab in memory, four times its size and more, for as long as it waits.
-    const bytes = this.#congested ? Buffer.allocUnsafeSlow(joined.length) : Buffer.allocUnsafe(joined.length);
+    // A piece keeps all of its slab in memory for as long as it waits.
+    const bytes = this.#congested ? Buffer.allocUnsafeSlow(joined.length) : piece(joined.length);
     bytes.set(joined);
     for (let i = 0; i < stampPlaces.length; i++) writeCursor(this.#stamps[i]!, bytes, stampPlaces[i]!);
     this.#stamps = NO_STAMPS;
