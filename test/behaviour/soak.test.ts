@@ -53,17 +53,22 @@ it(`loses, doubles and reorders nothing in ${SECONDS} s of reconnects on every t
 });
 
 it('fails where sessions do not hold what arrives while they read, and believe that they did', {
-  timeout: 60_000,
+  timeout: 90_000,
 }, async () => {
   vi.spyOn(Hold.prototype, 'add').mockImplementation(() => {});
   vi.spyOn(UserSessions.prototype, 'isAt').mockReturnValue(true);
-  const { violations } = await soak({
-    brokers: [faultyBroker(memoryBroker(), { seed, slow: 0.5 })],
-    seed,
-    users: 10,
-    sessionsPerUser: 2,
-    messagesPerSecond: 300,
-    durationMs: 3_000,
-  });
-  expect(violations.join('\n')).toMatch(/came after|lost silently/);
+  // In real time a loss is a matter of chance: a few short soaks, until one shows it.
+  let found = '';
+  for (let attempt = 0; attempt < 5 && found === ''; attempt++) {
+    const { violations } = await soak({
+      brokers: [faultyBroker(memoryBroker(), { seed: seed + attempt, slow: 0.5 })],
+      seed: seed + attempt,
+      users: 10,
+      sessionsPerUser: 2,
+      messagesPerSecond: 300,
+      durationMs: 3_000,
+    });
+    found = violations.join('\n');
+  }
+  expect(found).toMatch(/came after|lost silently/);
 });
