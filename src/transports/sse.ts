@@ -3,23 +3,23 @@
 import type { ServerResponse } from 'node:http';
 import { withUnread } from '../protocol/codec.ts';
 import { CURSOR_LENGTH } from '../protocol/cursor.ts';
+import { COMMENT, EVENT_STREAM_TYPE, encodeEvent, encodeRetry } from '../protocol/event-stream.ts';
 import { monotonicMs } from '../timers.ts';
 import type { Frame, Transport, TransportOwner } from './transport.ts';
 
 const HEADERS = {
-  'Content-Type': 'text/event-stream; charset=utf-8',
+  'Content-Type': `${EVENT_STREAM_TYPE}; charset=utf-8`,
   // Without `no-transform` a compressing middleware holds events back.
   'Cache-Control': 'no-cache, no-transform',
   'X-Accel-Buffering': 'no',
   'Referrer-Policy': 'no-referrer',
 };
-const ID = 'id: ';
-const COMMENT = ':\n\n';
 const CURSOR_PLACE = '-'.repeat(CURSOR_LENGTH);
 
 /** An event whose `id:` is still to be stamped. @see WHATWG HTML section 9.2.5 */
 function stampedEvent(payload: string): Frame {
-  return { bytes: Buffer.from(`${ID}${CURSOR_PLACE}\ndata: ${payload}\n\n`), stampAt: ID.length };
+  const event = encodeEvent(payload, CURSOR_PLACE);
+  return { bytes: Buffer.from(event), stampAt: event.indexOf(CURSOR_PLACE) };
 }
 
 /** One message goes to many responses, one after the other: the last frame is the next one's as well. */
@@ -60,7 +60,7 @@ export class SseTransport implements Transport {
     response.on('error', () => {});
     response.socket?.setNoDelay(true);
     response.writeHead(200, HEADERS);
-    response.write(`retry: ${this.#times.retryMs}\n\n`);
+    response.write(encodeRetry(this.#times.retryMs));
     this.#owner.start(this);
   }
 
@@ -78,8 +78,7 @@ export class SseTransport implements Transport {
   }
 
   control(payload: string, cursor: string | null): Frame {
-    const id = cursor === null ? '' : `${ID}${cursor}\n`;
-    return { bytes: Buffer.from(`${id}data: ${payload}\n\n`), stampAt: -1 };
+    return { bytes: Buffer.from(encodeEvent(payload, cursor ?? undefined)), stampAt: -1 };
   }
 
   write(frames: Uint8Array): boolean {

@@ -3,7 +3,7 @@
 import type { Identity } from '../../src/auth/token-verifier.ts';
 import type { Broker, StreamSlice } from '../../src/broker/broker.ts';
 import type { ErrorStage } from '../../src/errors.ts';
-import type { LimitOptions } from '../../src/options.ts';
+import { type LimitOptions, resolveOptions } from '../../src/options.ts';
 import type { SessionEvents, SessionStats } from '../../src/session/context.ts';
 import { Hub } from '../../src/session/hub.ts';
 import { Turns } from '../../src/session/send-queue.ts';
@@ -46,21 +46,10 @@ export class HubFixture<B extends Broker = ScriptedBroker> {
   /** The broker is a `ScriptedBroker` where none is given. */
   constructor(limits: LimitOptions = {}, broker?: B) {
     this.broker = broker ?? (new ScriptedBroker() as Broker as B);
+    const { heartbeat, limits: resolvedLimits } = resolveOptions({ limits });
     this.hub = new Hub(this.broker, {
-      heartbeat: { intervalMs: 60_000, pingMs: 25_000 },
-      limits: {
-        maxMessageBytes: 8_192,
-        messagesPerSecond: 10,
-        maxPublishBytes: 524_288,
-        maxBufferedBytes: 1_048_576,
-        maxConnections: 100_000,
-        maxConnectionsPerUser: 20,
-        maxConnectionsPerAddress: 0,
-        handshakesPerSecond: 0,
-        handshakeTimeoutMs: 10_000,
-        deadlineMs: 4_000,
-        ...limits,
-      },
+      heartbeat,
+      limits: resolvedLimits,
       wheel: new Wheel(),
       turns: new Turns(),
       stats: this.stats,
