@@ -4,6 +4,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
+import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { provide } from './support/needs.mjs';
 
@@ -33,11 +34,13 @@ const steps =
       ];
 
 /**
- * Adds up vitest's JSON report. A file that failed without a failed test did not load, or a hook of it broke.
+ * Adds up vitest's JSON report and names what failed. A file that failed without a failed test did not load, or a hook
+ * of it broke.
  * @returns {Count}
  */
 function readReport() {
-  /** @type {{ testResults: { status: string, assertionResults: { status: string }[] }[] }} */
+  /** @typedef {{ status: string, fullName: string, failureMessages: string[] }} Outcome */
+  /** @type {{ testResults: { name: string, status: string, message: string, assertionResults: Outcome[] }[] }} */
   const { testResults } = JSON.parse(readFileSync(REPORT, 'utf8'));
   const count = { passed: 0, failed: 0, skipped: 0 };
   for (const file of testResults) {
@@ -47,6 +50,13 @@ function readReport() {
     count.passed += passed;
     count.failed += failed === 0 && file.status === 'failed' ? 1 : failed;
     count.skipped += outcomes.length - passed - failed;
+    if (file.status !== 'failed') continue;
+    lines.push(`FAILED  ${relative('.', file.name)}`);
+    for (const result of file.assertionResults) {
+      if (result.status !== 'failed') continue;
+      lines.push(`        ${result.fullName}`, `        ${result.failureMessages[0]?.slice(0, 600) ?? ''}`);
+    }
+    if (failed === 0) lines.push(`        ${file.message.slice(0, 600)}`);
   }
   return count;
 }

@@ -200,8 +200,7 @@ export async function happen(steps: readonly Step[], world: World): Promise<Outc
       // A poll carries no counts, so it cannot be told that a roll-back within the epoch changed them: it starts anew.
       for (const client of clients) if (client.pipe instanceof AbortController) client.drop(false);
       brokers[0]!.rollBack();
-    }
-    else if (step.do === 'cut' || step.do === 'mend' || step.do === 'calm') brokers[step.node]![step.do]();
+    } else if (step.do === 'cut' || step.do === 'mend' || step.do === 'calm') brokers[step.node]![step.do]();
     await vi.advanceTimersByTimeAsync(step.do === 'wait' ? step.ms : 1);
     for (const client of clients) if (step.do !== 'wait' || step.ms > 50) client.read();
   };
