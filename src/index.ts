@@ -32,6 +32,7 @@ export type {
   HeartbeatOptions,
   LimitOptions,
   RequestContext,
+  SubscriptionOptions,
   TrustProxy,
   UsercastOptions,
 } from './options.ts';

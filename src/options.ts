@@ -67,6 +67,16 @@ export interface LimitOptions {
   readonly deadlineMs?: number;
 }
 
+/** When this process looks after its subscriptions at the broker. */
+export interface SubscriptionOptions {
+  /** Milliseconds that a user's subscription stays after the last session has left, for those that come back. Default 3 000. */
+  readonly lingerMs?: number;
+  /** Milliseconds in which every subscription is once compared with the broker. Default 25 000. */
+  readonly checkMs?: number;
+  /** Milliseconds within which all subscriptions are compared after the broker's connection came back. Default 5 000. */
+  readonly catchUpMs?: number;
+}
+
 /** What `createUsercast` takes. */
 export interface UsercastOptions<H extends HostTypes = HostTypes> {
   /** Checks access tokens. Needed to attach or to serve, not to publish. */
@@ -88,6 +98,8 @@ export interface UsercastOptions<H extends HostTypes = HostTypes> {
    * Default `false`: a browser keeps the answers from them.
    */
   readonly cors?: boolean;
+  /** For brokers that other processes publish to: how soon a lost message is looked for. */
+  readonly subscriptions?: SubscriptionOptions;
   /** Bounds on clients, messages and waiting. */
   readonly limits?: LimitOptions;
   /** Default: every type but `msg.delete` and `msg.edit` counts. */
@@ -111,6 +123,7 @@ export interface ResolvedOptions {
   readonly allowedOrigins: AllowedOrigins | null;
   readonly cors: boolean;
   readonly heartbeat: Required<HeartbeatOptions>;
+  readonly subscriptions: Required<SubscriptionOptions>;
   readonly limits: Required<LimitOptions>;
   readonly countable: Countable;
   readonly events: EventSchemas<HostTypes>;
@@ -127,6 +140,7 @@ const OPTION_NAMES = [
   'allowedOrigins',
   'cors',
   'heartbeat',
+  'subscriptions',
   'limits',
   'countable',
   'events',
@@ -138,6 +152,7 @@ const DEFAULTS = Object.freeze({
   path: '/box-users/:id',
   cors: false,
   heartbeat: Object.freeze({ intervalMs: 60_000, pingMs: 25_000 }),
+  subscriptions: Object.freeze({ lingerMs: 3_000, checkMs: 25_000, catchUpMs: 5_000 }),
   limits: Object.freeze({
     maxMessageBytes: 8_192,
     messagesPerSecond: 10,
@@ -206,6 +221,7 @@ export function resolveOptions(given: UsercastOptions): ResolvedOptions {
     allowedOrigins: given.allowedOrigins ?? null,
     cors,
     heartbeat: numbers('heartbeat', given.heartbeat, DEFAULTS.heartbeat, []),
+    subscriptions: numbers('subscriptions', given.subscriptions, DEFAULTS.subscriptions, []),
     limits: numbers('limits', given.limits, DEFAULTS.limits, UNLIMITED_AT_0),
     countable: given.countable ?? countsByType,
     events,

@@ -73,6 +73,7 @@ export class Usercast<H extends HostTypes = HostTypes> {
     this.#records = new UserRecords({ broker: this.#broker, counters, deadlineMs: limits.deadlineMs, onError });
     this.#hub = new Hub(this.#broker, {
       heartbeat: options.heartbeat,
+      subscriptions: options.subscriptions,
       limits,
       wheel: new Wheel(),
       turns: new Turns(),

@@ -16,16 +16,20 @@ export interface Checked extends Position {
   advance(): Promise<void>;
 }
 
+export interface CheckTimes {
+  /** All are checked once in about this time. */
+  readonly checkMs: number;
+  /** All are checked within this time after a reconnect. */
+  readonly catchUpMs: number;
+}
+
 export interface PositionCheckOptions {
   readonly broker: Broker;
   readonly deadlineMs: number;
+  readonly times: CheckTimes;
   readonly onError: (stage: ErrorStage, cause: unknown) => void;
 }
 
-/** All are checked once in about this time. */
-const ROUND_MS = 25_000;
-/** All are checked within this time after a reconnect. */
-const CATCH_UP_MS = 5_000;
 const RETRY_MS = 1_000;
 const BATCH = 500;
 
@@ -36,7 +40,7 @@ export class PositionCheck {
   readonly #stopListening: Unsubscribe;
   /** What is left of the round. */
   #queue: Checked[] = [];
-  #pauseMs = ROUND_MS;
+  #pauseMs: number;
   #catchesUp = false;
   #wasLost: boolean;
   #timer: Timer | null = null;
@@ -45,6 +49,7 @@ export class PositionCheck {
   constructor(options: PositionCheckOptions, all: () => Iterable<Checked>) {
     this.#options = options;
     this.#all = all;
+    this.#pauseMs = options.times.checkMs;
     this.#wasLost = options.broker.status === 'lost';
     this.#stopListening = options.broker.onStatus((status) => this.#follow(status));
   }
@@ -53,7 +58,7 @@ export class PositionCheck {
   watch(): void {
     if (this.#state !== 'idle') return;
     this.#state = 'watching';
-    this.#schedule(ROUND_MS);
+    this.#schedule(this.#options.times.checkMs);
   }
 
   /** There is nothing to check any more. */
@@ -74,7 +79,7 @@ export class PositionCheck {
     if (status !== 'ready' || !this.#wasLost) return;
     this.#wasLost = false;
     if (this.#state !== 'watching') return;
-    this.#begin(CATCH_UP_MS);
+    this.#begin(this.#options.times.catchUpMs);
     this.#catchesUp = true;
     this.#schedule(Math.random() * Math.min(this.#pauseMs, RETRY_MS));
   }
@@ -98,7 +103,7 @@ export class PositionCheck {
 
   async #next(): Promise<void> {
     this.#timer = null;
-    if (this.#queue.length === 0) this.#begin(ROUND_MS);
+    if (this.#queue.length === 0) this.#begin(this.#options.times.checkMs);
     const batch = this.#queue.splice(0, BATCH);
     let pauseMs = this.#pauseMs;
     try {

@@ -8,7 +8,7 @@ import { type Wheel, WheelTask, withDeadline } from '../timers.ts';
 import type { Broker, DisconnectMark, Publication, StreamListener, StreamSlice, Unsubscribe } from './broker.ts';
 import { disproof, follows } from './contiguity.ts';
 import { Hold } from './hold.ts';
-import { PositionCheck } from './position-check.ts';
+import { type CheckTimes, PositionCheck } from './position-check.ts';
 import { SharedReads } from './shared-reads.ts';
 
 /** The sessions of one user on this process, as their subscription sees them. */
@@ -21,14 +21,18 @@ export interface Audience {
   reset(reason: ResetReason): void;
 }
 
+export interface SubscriptionTimes extends CheckTimes {
+  readonly lingerMs: number;
+}
+
 export interface SubscriptionsOptions {
   readonly broker: Broker;
   readonly wheel: Wheel;
   readonly deadlineMs: number;
+  readonly times: SubscriptionTimes;
   readonly onError: (stage: ErrorStage, cause: unknown) => void;
 }
 
-const LINGER_MS = 3_000;
 const RETRY_MS = 1_000;
 const PAGE = 100;
 const DONE = Promise.resolve();
@@ -290,7 +294,9 @@ export class Subscriptions<A extends Audience> {
   }
 
   release(subscription: Subscription<A>): void {
-    if (--subscription.holders === 0 && !subscription.over) this.options.wheel.schedule(subscription, LINGER_MS);
+    if (--subscription.holders === 0 && !subscription.over) {
+      this.options.wheel.schedule(subscription, this.options.times.lingerMs);
+    }
   }
 
   /** @internal */

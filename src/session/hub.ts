@@ -1,7 +1,7 @@
 // This process's sessions: admits them within the limits, subscribes for their users, and ends them all in a drain.
 
 import type { Broker } from '../broker/broker.ts';
-import { type Subscription, Subscriptions } from '../broker/subscriptions.ts';
+import { type Subscription, Subscriptions, type SubscriptionTimes } from '../broker/subscriptions.ts';
 import { checkKeys, wrongOption } from '../option-checks.ts';
 import { Refusal, type RefusalCode } from '../protocol/refusals.ts';
 import { setTimer } from '../timers.ts';
@@ -12,7 +12,9 @@ import { Session, type SessionOpening } from './session.ts';
 import { type Member, UserSessions } from './user-sessions.ts';
 
 /** What the hub is made with: all that sessions share, but for what the hub itself does for them. */
-export type HubContext = Omit<SessionContext, 'left' | 'heartbeatTimes'>;
+export interface HubContext extends Omit<SessionContext, 'left' | 'heartbeatTimes'> {
+  readonly subscriptions: SubscriptionTimes;
+}
 
 /** What `drain` takes. */
 export interface DrainOptions {
@@ -44,7 +46,7 @@ export class Hub {
   #whenEmpty: (() => void)[] = [];
 
   constructor(broker: Broker, context: HubContext) {
-    const { wheel, onError, limits, heartbeat } = context;
+    const { wheel, onError, limits, heartbeat, subscriptions } = context;
     const times = timesOf(heartbeat.intervalMs, heartbeat.pingMs);
     this.#context = {
       ...context,
@@ -53,7 +55,7 @@ export class Hub {
         times[kind === 'websocket' && !isTold ? 'plain' : kind === 'sse' ? 'sse' : 'v1'],
     };
     this.#subscriptions = new Subscriptions(
-      { broker, wheel, onError, deadlineMs: limits.deadlineMs },
+      { broker, wheel, onError, deadlineMs: limits.deadlineMs, times: subscriptions },
       (subscription) => new UserSessions(this.#context, subscription),
     );
   }

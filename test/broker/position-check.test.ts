@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { memoryBroker } from '../../src/broker/memory-broker.ts';
 import { type Checked, PositionCheck } from '../../src/broker/position-check.ts';
 import { Subscriptions } from '../../src/broker/subscriptions.ts';
+import { resolveOptions } from '../../src/options.ts';
 import { Wheel } from '../../src/timers.ts';
 import { HubFixture } from '../support/hub-fixture.ts';
 import { ScriptedBroker } from '../support/scripted-broker.ts';
@@ -45,7 +46,12 @@ function checkOf(broker: ScriptedBroker, users: number) {
   };
   const standing = Array.from({ length: users }, (_, i) => new Standing(broker, `user ${i}`));
   const errors: unknown[] = [];
-  const options = { broker, deadlineMs: 4_000, onError: (_stage: string, cause: unknown) => errors.push(cause) };
+  const options = {
+    broker,
+    deadlineMs: 4_000,
+    times: resolveOptions({}).subscriptions,
+    onError: (_stage: string, cause: unknown) => errors.push(cause),
+  };
   const check = new PositionCheck(options, () => standing);
   check.watch();
   return { check, standing, asked, errors, advanced: () => standing.reduce((sum, { advanced }) => sum + advanced, 0) };
@@ -179,7 +185,13 @@ describe('a check of positions', () => {
   it('is not made of a broker that loses nothing', async () => {
     const broker = memoryBroker();
     const tops = vi.spyOn(broker, 'tops');
-    const options = { broker, wheel: new Wheel(), deadlineMs: 4_000, onError: () => {} };
+    const options = {
+      broker,
+      wheel: new Wheel(),
+      deadlineMs: 4_000,
+      times: resolveOptions({}).subscriptions,
+      onError: () => {},
+    };
     const subscriptions = new Subscriptions(options, () => ({ deliver() {}, whisper() {}, mark() {}, reset() {} }));
     await subscriptions.acquire('ada').opened();
     await pass(120_000);

@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { Subscriptions } from '../../src/broker/subscriptions.ts';
+import { resolveOptions } from '../../src/options.ts';
 import { Wheel } from '../../src/timers.ts';
 import { ScriptedBroker } from '../support/scripted-broker.ts';
 
@@ -16,12 +17,15 @@ it.each([0, 1, 2, 3, 4, 5])('a gap %d steps after one was repaired is repaired t
   const broker = new ScriptedBroker();
   const stream = broker.stream('ann');
   const heard: string[] = [];
-  const subscriptions = new Subscriptions({ broker, wheel: new Wheel(), deadlineMs: 400, onError: () => {} }, () => ({
-    deliver: ({ payload }) => void heard.push(payload),
-    whisper: () => {},
-    mark: () => {},
-    reset: () => {},
-  }));
+  const subscriptions = new Subscriptions(
+    { broker, wheel: new Wheel(), deadlineMs: 400, times: resolveOptions({}).subscriptions, onError: () => {} },
+    () => ({
+      deliver: ({ payload }) => void heard.push(payload),
+      whisper: () => {},
+      mark: () => {},
+      reset: () => {},
+    }),
+  );
   await subscriptions.acquire('ann').opened();
   stream.append('missed');
   stream.publish('first');
@@ -38,12 +42,15 @@ it('a gap that is there when the subscription opens is repaired before anything 
   const broker = new ScriptedBroker();
   const stream = broker.stream('ann');
   const heard: string[] = [];
-  const subscriptions = new Subscriptions({ broker, wheel: new Wheel(), deadlineMs: 400, onError: () => {} }, () => ({
-    deliver: ({ payload }) => void heard.push(payload),
-    whisper: () => {},
-    mark: () => {},
-    reset: () => {},
-  }));
+  const subscriptions = new Subscriptions(
+    { broker, wheel: new Wheel(), deadlineMs: 400, times: resolveOptions({}).subscriptions, onError: () => {} },
+    () => ({
+      deliver: ({ payload }) => void heard.push(payload),
+      whisper: () => {},
+      mark: () => {},
+      reset: () => {},
+    }),
+  );
   broker.after = (call) => {
     if (call !== 'read' || broker.calls.read > 1) return;
     stream.append('lost on its way');

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DisconnectMark, Publication } from '../../src/broker/broker.ts';
 import { type Audience, type Subscription, Subscriptions } from '../../src/broker/subscriptions.ts';
+import { resolveOptions } from '../../src/options.ts';
 import { Wheel } from '../../src/timers.ts';
 import { Gate, ScriptedBroker, type ScriptedStream } from '../support/scripted-broker.ts';
 
@@ -43,7 +44,13 @@ beforeEach(() => {
   stream = broker.stream('ada');
   errors = [];
   subscriptions = new Subscriptions<Listening>(
-    { broker, wheel: new Wheel(), deadlineMs: DEADLINE_MS, onError: (stage, cause) => errors.push({ stage, cause }) },
+    {
+      broker,
+      wheel: new Wheel(),
+      deadlineMs: DEADLINE_MS,
+      times: resolveOptions({}).subscriptions,
+      onError: (stage, cause) => errors.push({ stage, cause }),
+    },
     () => new Listening(),
   );
 });
@@ -407,7 +414,13 @@ describe('a subscription that cannot be opened', () => {
       },
     } as unknown as ScriptedBroker;
     const own = new Subscriptions<Listening>(
-      { broker: failing, wheel: new Wheel(), deadlineMs: DEADLINE_MS, onError: () => {} },
+      {
+        broker: failing,
+        wheel: new Wheel(),
+        deadlineMs: DEADLINE_MS,
+        times: resolveOptions({}).subscriptions,
+        onError: () => {},
+      },
       () => new Listening(),
     );
     const subscription = own.acquire('ada');

@@ -65,6 +65,7 @@ export class FakeEngine implements DoorEngine {
       allowedOrigins: null,
       cors: false,
       heartbeat: { intervalMs: 60_000, pingMs: 25_000 },
+      subscriptions: { lingerMs: 3_000, checkMs: 25_000, catchUpMs: 5_000 },
       countable: () => true,
       events: {},
       notifications: {},

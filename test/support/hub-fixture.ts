@@ -46,9 +46,10 @@ export class HubFixture<B extends Broker = ScriptedBroker> {
   /** The broker is a `ScriptedBroker` where none is given. */
   constructor(limits: LimitOptions = {}, broker?: B) {
     this.broker = broker ?? (new ScriptedBroker() as Broker as B);
-    const { heartbeat, limits: resolvedLimits } = resolveOptions({ limits });
+    const { heartbeat, subscriptions, limits: resolvedLimits } = resolveOptions({ limits });
     this.hub = new Hub(this.broker, {
       heartbeat,
+      subscriptions,
       limits: resolvedLimits,
       wheel: new Wheel(),
       turns: new Turns(),
