@@ -17,6 +17,7 @@ export default defineConfig({
       { find: /^usercast\/client$/, replacement: file('src/client/index.ts') },
       { find: /^usercast\/testing$/, replacement: file('src/testing/index.ts') },
       { find: /^usercast\/(express|koa)$/, replacement: file('adapters/$1.ts') },
+      { find: /^usercast\/(nats|redis)$/, replacement: file('adapters/$1/index.ts') },
     ],
   },
   test: {

@@ -3,7 +3,7 @@
 /**
  * A place in a user's stream. `epoch` is the stream's incarnation (16 characters), `offset` grows from 1, `tag` is the
  * publisher's mark on the entry (8 characters); both of the alphabet `A-Z a-z 0-9 _ -`. The place before the first entry
- * has offset 0 and the tag `ORIGIN_TAG`.
+ * has a position too; where an epoch is of one stream alone, it has offset 0 and the tag `ORIGIN_TAG`.
  */
 export interface Position {
   readonly epoch: string;

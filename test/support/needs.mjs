@@ -1,10 +1,11 @@
 // @ts-check
 // What tests need beyond npm. `npm test` calls `provide` before the first test: found on this machine, else installed
-// where that is allowed, else a line that says how to get it. A test never skips for want of one.
+// or unpacked where that is allowed, else a line that says how to get it. A test never skips for want of one.
 
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
 /** @typedef {'debian' | 'ubuntu' | 'macos' | 'other'} System */
@@ -13,9 +14,13 @@ import { chromium } from 'playwright-core';
  * @typedef {object} Need
  * @property {string} what What it is, for the line that says that it is missing.
  * @property {readonly string[]} programs Names on the PATH, or absolute paths; the first that runs is taken.
- * @property {Partial<Record<System, readonly string[]>>} install The shell commands that install it, run as root.
+ * @property {Partial<Record<System, readonly string[]>>} [install] The shell commands that install it, run as root.
+ * @property {readonly string[]} [packages] On Debian and Ubuntu: the packages that hold it, which are unpacked into a folder
+ *   of ours. That needs no root, and starts no service.
  * @property {Partial<Record<System, string>>} advice What a person types on a system that we do not install on.
  */
+
+const SERVICES = fileURLToPath(new URL('../../.cache/services', import.meta.url));
 
 const playwrightInstall = 'npx playwright-core install --with-deps chromium';
 
@@ -38,6 +43,24 @@ export const NEEDS = {
     },
     advice: { macos: 'brew install --cask google-chrome', other: playwrightInstall },
   },
+  'redis-server': {
+    what: 'a Redis server, 7 or later',
+    programs: ['redis-server'],
+    packages: ['redis-server', 'redis-tools'],
+    advice: { macos: 'brew install redis', other: "your system's packages, or https://redis.io/docs" },
+  },
+  'redis-cli': {
+    what: "Redis' command line",
+    programs: ['redis-cli'],
+    packages: ['redis-tools'],
+    advice: { macos: 'brew install redis', other: "your system's packages, or https://redis.io/docs" },
+  },
+  'nats-server': {
+    what: 'a NATS server, 2.9 or later',
+    programs: ['nats-server'],
+    packages: ['nats-server'],
+    advice: { macos: 'brew install nats-server', other: "your system's packages, or https://docs.nats.io" },
+  },
 };
 
 /** @param {string} file */
@@ -56,7 +79,14 @@ function runnable(file) {
  * @returns {string | null}
  */
 export function find(name) {
-  const folders = (process.env.PATH ?? '').split(delimiter).filter(Boolean);
+  const folders = [
+    ...(process.env.PATH ?? '').split(delimiter).filter(Boolean),
+    // Where Debian keeps servers; not on everybody's PATH.
+    '/usr/local/sbin',
+    '/usr/sbin',
+    join(SERVICES, 'usr/bin'),
+    join(SERVICES, 'usr/sbin'),
+  ];
   for (const program of NEEDS[name].programs) {
     const candidates = program.startsWith('/') ? [program] : folders.map((folder) => join(folder, program));
     const found = candidates.find(runnable);
@@ -64,6 +94,24 @@ export function find(name) {
     if (found && !(program === 'chromium-browser' && readFileSync(found).includes('/snap/bin/chromium'))) return found;
   }
   return null;
+}
+
+/**
+ * How to run a program: its path, and the environment that it needs there.
+ * @param {keyof typeof NEEDS} name
+ * @returns {{ path: string, env: NodeJS.ProcessEnv }}
+ * @throws Error when it is not on this machine.
+ */
+export function program(name) {
+  const path = find(name);
+  if (!path) throw new Error(`no ${name} on this machine: run \`npm test\` once, which gets it or says how`);
+  if (!path.startsWith(SERVICES)) return { path, env: process.env };
+  const folder = join(SERVICES, 'usr/lib');
+  const libraries = readdirSync(folder).filter((name) => name.includes('-linux-'));
+  return {
+    path,
+    env: { ...process.env, LD_LIBRARY_PATH: libraries.map((name) => join(folder, name)).join(delimiter) },
+  };
 }
 
 /** @returns {System} */
@@ -76,6 +124,11 @@ function system() {
   } catch {
     return 'other';
   }
+}
+
+/** @param {System} here */
+function isDebian(here) {
+  return here === 'debian' || here === 'ubuntu';
 }
 
 /**
@@ -91,6 +144,58 @@ function runAsRoot(command) {
 }
 
 /**
+ * Runs one command and returns its output; null when it failed.
+ * @param {string} command
+ * @param {readonly string[]} args
+ */
+function run(command, args) {
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd: SERVICES, encoding: 'utf8' });
+  if (status !== 0) process.stderr.write(String(stderr));
+  return status === 0 ? stdout : null;
+}
+
+/**
+ * Unpacks packages, and those of their dependencies that this system lacks, into our own folder.
+ * @param {readonly string[]} packages
+ */
+function unpack(packages) {
+  mkdirSync(SERVICES, { recursive: true });
+  const plan = run('apt-get', ['install', '--simulate', '--no-install-recommends', ...packages]);
+  if (plan === null) return false;
+  const missing = [...plan.matchAll(/^Inst (\S+)/gm)].map((match) => String(match[1]));
+  if (run('apt-get', ['download', ...new Set([...packages, ...missing])]) === null) return false;
+  return readdirSync(SERVICES)
+    .filter((file) => file.endsWith('.deb'))
+    .every((file) => {
+      const unpacked = run('dpkg-deb', ['--extract', file, '.']) !== null;
+      rmSync(join(SERVICES, file));
+      return unpacked;
+    });
+}
+
+/**
+ * Gets what is not there, where that is allowed.
+ * @param {Need} need
+ * @param {System} here
+ */
+function get({ packages, install }, here) {
+  if (!packages) return install?.[here]?.every(runAsRoot) ?? false;
+  // A fresh system has no lists of packages yet.
+  return isDebian(here) && (unpack(packages) || (runAsRoot('apt-get update') && unpack(packages)));
+}
+
+/**
+ * What a person types to get it.
+ * @param {Need} need
+ * @param {System} here
+ */
+function adviceOn({ packages, install, advice }, here) {
+  if (packages && isDebian(here)) return `(as root) apt-get update && apt-get install -y ${packages.join(' ')}`;
+  const commands = install?.[here];
+  return commands ? `(as root) ${commands.join(' && ')}` : (advice[here] ?? advice.other);
+}
+
+/**
  * Makes sure that every need is there; says for each where it is, or how to get it.
  * @returns {boolean} whether all of them are
  */
@@ -100,10 +205,10 @@ export function provide() {
   for (const name of /** @type {(keyof typeof NEEDS)[]} */ (Object.keys(NEEDS))) {
     /** @type {Need} */
     const need = NEEDS[name];
-    const commands = need.install[here];
-    const found = find(name) ?? (commands?.every(runAsRoot) ? find(name) : null);
-    const advice = commands ? `(as root) ${commands.join(' && ')}` : (need.advice[here] ?? need.advice.other);
-    console.log(found ? `${name}: ${found}` : `${name}: the tests need ${need.what}; get it with: ${advice}`);
+    const found = find(name) ?? (get(need, here) ? find(name) : null);
+    console.log(
+      found ? `${name}: ${found}` : `${name}: the tests need ${need.what}; get it with: ${adviceOn(need, here)}`,
+    );
     complete &&= found !== null;
   }
   return complete;

@@ -1,0 +1,56 @@
+// Cuts a message into calls: the recipients of one partition together, and not so many that Redis would let others wait.
+
+import type { Delivery } from '../../src/index.ts';
+import { partitionOf } from './keys.ts';
+
+/** What one call appends. */
+export interface Batch {
+  readonly partition: number;
+  /** Among the message's batches; the same recipients are in the batch of this number when the call is made again. */
+  readonly number: number;
+  readonly deliveries: readonly Delivery[];
+  /** Where each recipient stands in the whole message. */
+  readonly places: readonly number[];
+}
+
+/** About half a millisecond of Redis' time. */
+const RECIPIENTS = 64;
+/** Characters of the payloads of one call. */
+const PAYLOADS = 1_000_000;
+
+interface Open {
+  deliveries: (Delivery & { userIds: string[] })[];
+  of: Delivery;
+  places: number[];
+  characters: number;
+}
+
+export function batchesOf(deliveries: readonly Delivery[], partitions: number): Batch[] {
+  const batches: Batch[] = [];
+  const open = new Map<number, Open>();
+  const finish = (partition: number, { deliveries, places }: Open): void => {
+    batches.push({ partition, number: batches.length, deliveries, places });
+  };
+  let place = 0;
+  for (const delivery of deliveries) {
+    for (const userId of delivery.userIds) {
+      const partition = partitions === 1 ? 0 : partitionOf(userId, partitions);
+      let batch = open.get(partition);
+      const isFull = batch && (batch.places.length === RECIPIENTS || batch.characters > PAYLOADS);
+      if (batch && isFull) finish(partition, batch);
+      if (!batch || isFull) {
+        batch = { deliveries: [], of: delivery, places: [], characters: 0 };
+        open.set(partition, batch);
+      }
+      if (batch.deliveries.length === 0 || batch.of !== delivery) {
+        batch.of = delivery;
+        batch.deliveries.push({ ...delivery, userIds: [] });
+        batch.characters += delivery.payload.length;
+      }
+      batch.deliveries.at(-1)!.userIds.push(userId);
+      batch.places.push(place++);
+    }
+  }
+  for (const [partition, batch] of open) finish(partition, batch);
+  return batches;
+}

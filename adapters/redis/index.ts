@@ -1,0 +1,5 @@
+// The public entry of `usercast/redis`.
+
+export { type RedisBroker, redisBroker } from './redis-broker.ts';
+export type { RedisClient } from './redis-client.ts';
+export type { RedisBrokerOptions, RedisConnectionOptions } from './redis-options.ts';

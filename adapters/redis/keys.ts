@@ -1,0 +1,66 @@
+// The names of everything in Redis. All that belongs to one partition carries its hash tag, so that one script may touch
+// it on a cluster; users are spread over the partitions by their id.
+
+/** The names of one partition. */
+export class Partition {
+  readonly index: number;
+  /** The partition's generation: a part of every epoch. */
+  readonly generation: string;
+  readonly #base: string;
+  readonly #channels: string;
+
+  constructor(prefix: string, index: number, database: number) {
+    this.index = index;
+    this.#base = `{${prefix}:${index}}:`;
+    this.#channels = `${this.#base}${database}:`;
+    this.generation = `${this.#base}g`;
+  }
+
+  /** How many calls of this process Redis has carried out. */
+  writes(processName: string): string {
+    return `${this.#base}w:${processName}`;
+  }
+
+  /** Epoch, tag and offset of a user's newest entry. */
+  top(userId: string): string {
+    return `${this.#base}t:${userId}`;
+  }
+
+  stream(userId: string): string {
+    return `${this.#base}s:${userId}`;
+  }
+
+  counts(userId: string): string {
+    return `${this.#base}c:${userId}`;
+  }
+
+  marks(userId: string): string {
+    return `${this.#base}m:${userId}`;
+  }
+
+  /** Who has got a message, for as long as its id is remembered. */
+  record(messageId: string): string {
+    return `${this.#base}d:${messageId}`;
+  }
+
+  /** Channels know no database, so their names do. */
+  channel(userId: string): string {
+    return `${this.#channels}u:${userId}`;
+  }
+
+  /** What is before the user id in a channel's name. */
+  get channelPrefix(): string {
+    return `${this.#channels}u:`;
+  }
+
+  probe(processName: string): string {
+    return `${this.#channels}p:${processName}`;
+  }
+}
+
+/** FNV-1a over the UTF-16 code units: the same user is in the same partition for every process. */
+export function partitionOf(userId: string, partitions: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < userId.length; i++) hash = Math.imul(hash ^ userId.charCodeAt(i), 0x01000193);
+  return (hash >>> 0) % partitions;
+}

@@ -1,0 +1,217 @@
+// Connections by node-redis: from URLs, and after the host's client or cluster.
+
+import { UsercastError } from '../../src/index.ts';
+import type { NodeRedis, NodeRedisCluster } from './redis-client.ts';
+import { bare } from './redis-errors.ts';
+import type { RedisAddress, RedisDriver, RedisWire, WireEvents } from './redis-wire.ts';
+
+/** What is ours on every connection, whatever the host set on its own. */
+const OWN = {
+  RESP: 3,
+  disableOfflineQueue: true,
+  // A timeout of node-redis covers the wait before sending alone, and makes an AbortSignal for each call.
+  commandOptions: { timeout: 0 },
+  commandsQueueMaxLength: undefined,
+  maintNotifications: 'disabled',
+  clientSideCache: undefined,
+  emitInvalidate: undefined,
+  pingInterval: undefined,
+  readonly: undefined,
+  keyPrefix: undefined,
+  // It is taken apart already, and would win over `socket`.
+  url: undefined,
+} as const;
+
+class NodeRedisWire implements RedisWire {
+  readonly connected: Promise<void>;
+  readonly #client: NodeRedis;
+  readonly #isSharded: boolean;
+  #isEnded = false;
+  readonly #deliver: (message: string, channel: string) => void;
+
+  constructor(
+    template: NodeRedis,
+    address: RedisAddress | null,
+    connectMs: number,
+    isSharded: boolean,
+    events: WireEvents,
+  ) {
+    const lost = (cause: Error): void => {
+      if (this.#isEnded) return;
+      this.#isEnded = true;
+      events.down(cause);
+    };
+    this.#client = template.duplicate({
+      ...OWN,
+      socket: {
+        ...template.options?.socket,
+        ...address,
+        connectTimeout: connectMs,
+        socketTimeout: undefined,
+        // Asked when the connection is lost or could not be made; `false`: there is no second one.
+        reconnectStrategy: (_: number, cause: Error) => {
+          lost(cause);
+          return false;
+        },
+      },
+    });
+    this.#isSharded = isSharded;
+    this.#deliver = (message, channel) => events.message(channel, message);
+    this.#client.on('error', lost);
+    this.#client.on('sharded-channel-moved', () => {
+      if (!this.#isEnded) events.moved();
+    });
+    this.connected = this.#client.connect().then(() => undefined);
+    // It is looked at later, or never when we are closed meanwhile.
+    this.connected.catch(() => {});
+  }
+
+  send(words: readonly string[]): Promise<unknown> {
+    return this.#client.sendCommand(words);
+  }
+
+  subscribe(channels: string[]): Promise<unknown> {
+    return this.#isSharded
+      ? this.#client.sSubscribe(channels, this.#deliver)
+      : this.#client.subscribe(channels, this.#deliver);
+  }
+
+  unsubscribe(channels: string[]): Promise<unknown> {
+    return this.#isSharded ? this.#client.sUnsubscribe(channels) : this.#client.unsubscribe(channels);
+  }
+
+  destroy(): void {
+    this.#isEnded = true;
+    try {
+      this.#client.destroy();
+    } catch {
+      // It was closed already.
+    }
+  }
+}
+
+/** One server, by URL or after the host's client. @internal */
+export class NodeRedisDriver implements RedisDriver {
+  readonly isCluster: boolean = false;
+  readonly database: number;
+  protected template: NodeRedis | null;
+
+  constructor(template: NodeRedis | null, database: number) {
+    this.template = template;
+    this.database = database;
+  }
+
+  async prepare(): Promise<void> {}
+
+  open(address: RedisAddress | null, connectMs: number, events: WireEvents): RedisWire {
+    if (!this.template) throw new Error('not prepared');
+    return new NodeRedisWire(this.template, address, connectMs, this.isCluster, events);
+  }
+
+  async seeds(_connectMs: number): Promise<readonly RedisAddress[]> {
+    return [];
+  }
+
+  reachedAt(address: RedisAddress): RedisAddress {
+    return address;
+  }
+}
+
+/** A server, or the start nodes of a cluster, by URL: the credentials of the first are those of all. @internal */
+export class UrlDriver extends NodeRedisDriver {
+  override readonly isCluster: boolean;
+  readonly #urls: readonly URL[];
+
+  constructor(urls: readonly URL[], isCluster: boolean) {
+    super(null, isCluster ? 0 : Number(urls[0]!.pathname.slice(1)));
+    this.#urls = urls;
+    this.isCluster = isCluster;
+  }
+
+  override async prepare(): Promise<void> {
+    const { createClient } = await loadRedis();
+    this.template ??= createClient({ url: this.#urls[0]!.href });
+  }
+
+  override async seeds(): Promise<readonly RedisAddress[]> {
+    return this.#urls.map(({ hostname, port }) => ({
+      host: hostname.replace(/^\[|\]$/g, ''),
+      port: Number(port || 6379),
+    }));
+  }
+}
+
+async function loadRedis(): Promise<{ createClient(options: object): NodeRedis }> {
+  try {
+    return (await import('redis')) as unknown as { createClient(options: object): NodeRedis };
+  } catch (cause) {
+    throw new UsercastError('broker_unavailable', 'a connection by url needs the package redis: npm install redis', {
+      cause,
+    });
+  }
+}
+
+/** A cluster after the host's: its own way of finding the nodes, its credentials, and its map of addresses. @internal */
+export class NodeRedisClusterDriver extends NodeRedisDriver {
+  override readonly isCluster = true;
+  readonly #cluster: NodeRedisCluster;
+
+  constructor(cluster: NodeRedisCluster) {
+    super(null, 0);
+    this.#cluster = cluster;
+  }
+
+  /** By a duplicate that is ended again: what it knows of each node is what the host's would. */
+  override async seeds(connectMs: number): Promise<readonly RedisAddress[]> {
+    const own = this.#cluster.duplicate({
+      commandOptions: { timeout: connectMs },
+      minimizeConnections: true,
+      topologyRefreshOnReconnectionAttempt: false,
+      clientSideCache: undefined,
+      keyPrefix: undefined,
+    });
+    own.on('error', () => {});
+    own.on('node-error', () => {});
+    try {
+      await own.connect();
+      const addresses: RedisAddress[] = [];
+      let failure: unknown = null;
+      for (const master of own.masters) {
+        try {
+          const client = await own.nodeClient(master);
+          this.template ??= client;
+          addresses.push(client.options?.socket as RedisAddress);
+        } catch (cause) {
+          failure = cause;
+        }
+      }
+      if (addresses.length === 0) throw failure ?? new Error('the cluster has no primaries');
+      return addresses.map(({ host, port }) => ({ host, port }));
+    } finally {
+      try {
+        own.destroy();
+      } catch (cause) {
+        void bare(cause);
+      }
+    }
+  }
+
+  override reachedAt(address: RedisAddress): RedisAddress {
+    const { nodeAddressMap } =
+      (this.#cluster as { _options?: { nodeAddressMap?: unknown } })._options ?? ({} as { nodeAddressMap?: unknown });
+    return mapped(nodeAddressMap, address);
+  }
+}
+
+/** By a map, or a function, from `host:port` to where a node is really reached. @internal */
+export function mapped(map: unknown, address: RedisAddress): RedisAddress {
+  const name = `${address.host}:${address.port}`;
+  const found: unknown =
+    typeof map === 'function'
+      ? map(name)
+      : typeof map === 'object' && map
+        ? (map as Record<string, unknown>)[name]
+        : null;
+  const { host, port } = (found ?? {}) as { host?: unknown; port?: unknown };
+  return typeof host === 'string' && typeof port === 'number' ? { host, port } : address;
+}

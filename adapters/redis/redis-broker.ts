@@ -1,0 +1,344 @@
+// Streams in Redis: one step per partition and batch, live messages over a channel per user. Knows what each script is
+// given; `scripts.ts` is what happens inside.
+
+import type {
+  Broker,
+  BrokerMessage,
+  BrokerStatus,
+  DisconnectTarget,
+  Position,
+  PublishResult,
+  StreamListener,
+  StreamSlice,
+  StreamTop,
+  Unsubscribe,
+} from '../../src/index.ts';
+import { UsercastError } from '../../src/index.ts';
+import { randomName } from '../../src/random.ts';
+import { type Batch, batchesOf } from './batches.ts';
+import { Partition, partitionOf } from './keys.ts';
+import { checkLayout } from './layout.ts';
+import { openRedisLink, type RedisLink, type RedisScript } from './redis-link.ts';
+import {
+  type RedisBrokerOptions,
+  type ResolvedRedisBrokerOptions,
+  resolveRedisBrokerOptions,
+} from './redis-options.ts';
+import { type AppendReply, hand, type ReadReply, sliceOf, takeAppended, topsOf } from './replies.ts';
+import * as scripts from './scripts.ts';
+
+/** A `Broker` in Redis; it keeps the counts too. */
+export interface RedisBroker extends Broker {
+  readonly counters: { counts(userId: string): Promise<Record<string, number>> };
+}
+
+/**
+ * Keeps streams, counts and deduplication records in Redis 7 or Valkey, single or cluster. Connects at once.
+ * @throws TypeError when an option is wrong; it names the option.
+ */
+export function redisBroker(options: RedisBrokerOptions): RedisBroker {
+  return new BrokerOnRedis(resolveRedisBrokerOptions(options));
+}
+
+const CLUSTER_PARTITIONS = 32;
+/** A call without an id is remembered so long, for the retries of the connection. */
+const RETRY_MS = 60_000;
+const MAX_MARKS = 100;
+const WHISPERS = 500;
+
+/** A partition, and what this process knows of it. */
+class Part extends Partition {
+  /** Of this process's writes, how many Redis is known to have carried out. */
+  written = 0;
+  generationSeen: string | null = null;
+}
+
+type Scripts = Record<'append' | 'probe' | 'mark' | 'whisper', RedisScript>;
+
+const PLAIN: Scripts = { append: scripts.APPEND, probe: scripts.PROBE, mark: scripts.MARK, whisper: scripts.WHISPER };
+
+class BrokerOnRedis implements RedisBroker {
+  readonly #options: ResolvedRedisBrokerOptions;
+  readonly #link: RedisLink;
+  readonly #parts: readonly Part[];
+  readonly #scripts: Scripts;
+  readonly #name = randomName(12);
+  readonly #strict: string;
+  /** By channel. */
+  readonly #listeners = new Map<string, StreamListener[]>();
+  readonly #statusListeners = new Set<(status: BrokerStatus) => void>();
+  #status: BrokerStatus = 'connecting';
+  #closed = false;
+  /** The stored layout was compared with ours. */
+  #prepared: Promise<void> | null = null;
+
+  readonly counters = {
+    counts: async (userId: string) => {
+      const part = await this.#part(userId);
+      const { counts } = sliceOf((await this.#read(part, userId, null, 0)) as ReadReply, null, 0);
+      return { ...counts };
+    },
+  };
+
+  constructor(options: ResolvedRedisBrokerOptions) {
+    this.#options = options;
+    this.#strict = options.isStrict ? '1' : '';
+    this.#link = openRedisLink({
+      connection: options.connection,
+      deadlineMs: options.deadlineMs,
+      probeMs: options.probeMs,
+      probes: () => this.#parts.map((part) => ({ channel: part.probe(this.#name), send: () => this.#probe(part) })),
+      onMessage: (channel, message) => {
+        const listeners = this.#listeners.get(channel);
+        if (listeners) hand(message, listeners);
+      },
+    });
+    const { isCluster, database } = this.#link;
+    const count = options.partitions ?? (isCluster ? CLUSTER_PARTITIONS : 1);
+    this.#parts = Array.from({ length: count }, (_, index) => new Part(options.prefix, index, database));
+    this.#scripts = isCluster
+      ? (Object.fromEntries(Object.entries(PLAIN).map(([name, one]) => [name, scripts.sharded(one)])) as Scripts)
+      : PLAIN;
+    this.#link.onStatus((status) => void this.#follow(status));
+  }
+
+  get status(): BrokerStatus {
+    return this.#status;
+  }
+
+  onStatus(listener: (status: BrokerStatus) => void): Unsubscribe {
+    this.#statusListeners.add(listener);
+    return () => this.#statusListeners.delete(listener);
+  }
+
+  async publish(message: BrokerMessage): Promise<PublishResult> {
+    await this.#ready();
+    const appended: (Position | Error)[] = [];
+    const batches = batchesOf(message.deliveries, this.#parts.length);
+    const duplicates = await Promise.all(batches.map((batch) => this.#append(message, batch, appended)));
+    return { appended, duplicates: duplicates.reduce((sum, count) => sum + count, 0) };
+  }
+
+  async #append({ id, tag }: BrokerMessage, batch: Batch, appended: (Position | Error)[]): Promise<number> {
+    const part = this.#parts[batch.partition]!;
+    const { history, positionMs, deduplicationMs } = this.#options;
+    const record = part.record(id ?? `call:${tag}`);
+    const keys = [part.generation, part.writes(this.#name), record];
+    const renewMs = this.#renewMs;
+    const args = [
+      ...this.#generation(part),
+      tag,
+      String(batch.number),
+      this.#stamp(),
+      String(history.messages + 1),
+      String(history.ageMs + renewMs),
+      String(positionMs + renewMs),
+      String(id === undefined ? RETRY_MS : deduplicationMs),
+      String(part.channelPrefix.length),
+    ];
+    for (const { payload, unread, ack, userIds } of batch.deliveries) {
+      const box = unread ?? ack;
+      args.push(payload, unread ? '1' : '0', box?.boxId ?? '', unread ? '+' : ack ? '-' : '', String(userIds.length));
+      for (const userId of userIds) {
+        keys.push(part.top(userId), part.stream(userId));
+        if (box) keys.push(part.counts(userId));
+        args.push(part.channel(userId));
+      }
+    }
+    try {
+      const reply = (await this.#link.run(this.#scripts.append, keys, args)) as AppendReply;
+      this.#wrote(part, reply[0]);
+      return takeAppended(reply, tag, batch.places, appended);
+    } catch (cause) {
+      const error = cause instanceof Error ? cause : new UsercastError('broker_unavailable', String(cause));
+      for (const place of batch.places) appended[place] = error;
+      return 0;
+    }
+  }
+
+  async subscribe(userId: string, listener: StreamListener): Promise<Unsubscribe> {
+    const part = await this.#part(userId);
+    const channel = part.channel(userId);
+    const listeners = this.#listeners.get(channel);
+    this.#listeners.set(channel, [...(listeners ?? []), listener]);
+    const leave = (): void => this.#unlisten(channel, listener);
+    try {
+      await this.#link.subscribe(channel);
+      return leave;
+    } catch (cause) {
+      leave();
+      throw cause;
+    }
+  }
+
+  #unlisten(channel: string, listener: StreamListener): void {
+    const listeners = this.#listeners.get(channel);
+    if (!listeners?.includes(listener)) return;
+    const others = listeners.filter((one) => one !== listener);
+    if (others.length > 0) this.#listeners.set(channel, others);
+    else {
+      this.#listeners.delete(channel);
+      this.#link.unsubscribe(channel);
+    }
+  }
+
+  async read(userId: string, after: Position | null, limit: number): Promise<StreamSlice> {
+    const part = await this.#part(userId);
+    return sliceOf((await this.#read(part, userId, after, limit)) as ReadReply, after, limit);
+  }
+
+  #read(part: Part, userId: string, after: Position | null, limit: number): Promise<unknown> {
+    const keys = [part.top(userId), part.stream(userId), part.counts(userId), part.marks(userId)];
+    return this.#run(scripts.READ, part, keys, [
+      this.#stamp(),
+      String(this.#options.positionMs),
+      after?.epoch ?? '',
+      String(after?.offset ?? 0),
+      String(limit + 1),
+    ]);
+  }
+
+  async tops(userIds: readonly string[]): Promise<ReadonlyMap<string, StreamTop>> {
+    await this.#ready();
+    const asked = [...this.#grouped(userIds)].map(async ([part, users]) => {
+      const keys = users.flatMap((userId) => [part.top(userId), part.stream(userId), part.marks(userId)]);
+      const args = [this.#stamp(), String(this.#options.positionMs)];
+      return topsOf(users, (await this.#run(scripts.TOPS, part, keys, args)) as string[]);
+    });
+    return new Map((await Promise.all(asked)).flat());
+  }
+
+  async whisper(userIds: readonly string[], payload: string): Promise<void> {
+    await this.#ready();
+    const calls: Promise<unknown>[] = [];
+    for (const [part, users] of this.#grouped(userIds)) {
+      for (let i = 0; i < users.length; i += WHISPERS) {
+        const channels = users.slice(i, i + WHISPERS).map((userId) => part.channel(userId));
+        calls.push(this.#link.run(this.#scripts.whisper, [part.generation], [payload, ...channels]));
+      }
+    }
+    await Promise.all(calls);
+  }
+
+  async online(userIds: readonly string[]): Promise<Set<string>> {
+    await this.#ready();
+    const question = this.#link.isCluster ? 'SHARDNUMSUB' : 'NUMSUB';
+    const asked = [...this.#grouped(userIds)].map(async ([part, users]) => {
+      const channels = users.map((userId) => part.channel(userId));
+      const reply = (await this.#link.command(part.generation, 'PUBSUB', question, ...channels)) as unknown[];
+      return users.filter((_, i) => Number(reply[2 * i + 1]) > 0);
+    });
+    return new Set((await Promise.all(asked)).flat());
+  }
+
+  async mark(userId: string, target: DisconnectTarget): Promise<void> {
+    const part = await this.#part(userId);
+    const args = [JSON.stringify(target), String(this.#options.marksMs), String(MAX_MARKS), part.channel(userId)];
+    this.#wrote(part, (await this.#run(this.#scripts.mark, part, [part.marks(userId)], args)) as number);
+  }
+
+  async forget(userId: string): Promise<void> {
+    const part = await this.#part(userId);
+    const keys = [part.top(userId), part.stream(userId), part.counts(userId)];
+    this.#wrote(part, (await this.#run(scripts.FORGET, part, keys, [])) as number);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#listeners.clear();
+    await this.#link.close();
+    this.#tell('lost');
+  }
+
+  #run(script: RedisScript, part: Part, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+    const all = [part.generation, part.writes(this.#name), ...keys];
+    return this.#link.run(script, all, [...this.#generation(part), ...args]);
+  }
+
+  /** What every script begins with: see `GENERATION`. */
+  #generation(part: Part): [string, string, string] {
+    return [String(part.written), randomName(16), this.#strict];
+  }
+
+  #wrote(part: Part, written: number): void {
+    if (written > part.written) part.written = written;
+  }
+
+  /** How often the life of a used stream is renewed. */
+  get #renewMs(): number {
+    return Math.ceil(this.#options.history.ageMs / 4);
+  }
+
+  #stamp(): string {
+    return Math.floor(Date.now() / this.#renewMs)
+      .toString(36)
+      .padStart(7, '0')
+      .slice(-7);
+  }
+
+  async #part(userId: string): Promise<Part> {
+    await this.#ready();
+    return this.#parts[partitionOf(userId, this.#parts.length)]!;
+  }
+
+  #grouped(userIds: readonly string[]): Map<Part, string[]> {
+    const grouped = new Map<Part, string[]>();
+    for (const userId of userIds) {
+      const part = this.#parts[partitionOf(userId, this.#parts.length)]!;
+      const users = grouped.get(part);
+      if (users) users.push(userId);
+      else grouped.set(part, [userId]);
+    }
+    return grouped;
+  }
+
+  #ready(): Promise<void> {
+    if (this.#closed) return Promise.reject(new UsercastError('closed', 'the Redis broker is closed'));
+    this.#prepared ??= this.#prepare();
+    return this.#prepared;
+  }
+
+  async #prepare(): Promise<void> {
+    try {
+      await this.#link.ready();
+      await checkLayout(this.#link, this.#options.prefix, this.#parts.length);
+    } catch (cause) {
+      this.#prepared = null;
+      throw cause;
+    }
+  }
+
+  async #probe(part: Part): Promise<void> {
+    const args = [String(this.#options.positionMs), part.probe(this.#name)];
+    const generation = (await this.#run(this.#scripts.probe, part, [], args)) as string;
+    const isNew = part.generationSeen !== null && part.generationSeen !== generation;
+    part.generationSeen = generation;
+    // All streams of the partition have begun anew: who stands in one must hear of it soon.
+    if (isNew && this.#status === 'ready') {
+      this.#tell('lost');
+      this.#tell('ready');
+    }
+  }
+
+  /** Ready is told once this process has looked for what Redis may have lost: who compares positions then, sees it. */
+  async #follow(status: BrokerStatus): Promise<void> {
+    if (status !== 'ready') {
+      this.#tell(status);
+      return;
+    }
+    try {
+      await this.#ready();
+      await checkLayout(this.#link, this.#options.prefix, this.#parts.length);
+      await Promise.all(this.#parts.map((part) => this.#probe(part)));
+    } catch {
+      return;
+    }
+    if (this.#link.status === 'ready' && !this.#closed) this.#tell('ready');
+  }
+
+  #tell(status: BrokerStatus): void {
+    if (this.#status === status) return;
+    this.#status = status;
+    for (const listener of [...this.#statusListeners]) listener(status);
+  }
+}

@@ -1,0 +1,140 @@
+// The probes of a link: sent over the commands, to be heard on the subscription. A connection that is half-dead, or leads to
+// a server that nobody else uses any more, looks alive and is found out here alone.
+
+import { UsercastError } from '../../src/index.ts';
+import { monotonicMs, setTimer, type Timer } from '../../src/timers.ts';
+import type { RedisProbe } from './redis-link.ts';
+
+/** Of the interval: three turns are under two intervals, and two misses in a row are needed. */
+const TURN = 0.6;
+const JITTER = 0.05;
+const MISSES = 2;
+
+class Course {
+  isSent = false;
+  isAnswered = false;
+  isHeard = false;
+  turn = 0;
+  unanswered = 0;
+  unheard = 0;
+
+  begin(): number {
+    this.isSent = true;
+    this.isAnswered = this.isHeard = false;
+    return ++this.turn;
+  }
+
+  forget(): void {
+    this.isSent = false;
+    this.unanswered = this.unheard = 0;
+  }
+}
+
+/** What the probes need of the link. @internal */
+export interface ProbeHooks {
+  probes(): readonly RedisProbe[];
+  isOn(channel: string): boolean;
+  subscribe(channel: string): Promise<void>;
+  unsubscribe(channel: string): void;
+  /** No answer: the connections to the server that has the channel are to be made anew. */
+  silent(channel: string): void;
+  /** Answered and not heard: its subscription is to be made anew. */
+  deaf(channel: string): void;
+}
+
+/** @internal */
+export class RedisProbes {
+  readonly #hooks: ProbeHooks;
+  readonly #turnMs: number;
+  readonly #courses = new Map<string, Course>();
+  #timer: Timer | null = null;
+  #lastTurnMs = monotonicMs();
+
+  constructor(probeMs: number, hooks: ProbeHooks) {
+    this.#hooks = hooks;
+    this.#turnMs = probeMs * TURN;
+    this.#later();
+    queueMicrotask(() => this.#turn());
+  }
+
+  /** True when the channel is a probe's: its messages are nobody else's. */
+  heard(channel: string): boolean {
+    const course = this.#courses.get(channel);
+    if (!course) return false;
+    course.isHeard = true;
+    course.unheard = course.unanswered = 0;
+    return true;
+  }
+
+  close(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  #later(): void {
+    const pauseMs = this.#turnMs * (1 - JITTER + 2 * JITTER * Math.random());
+    this.#timer = setTimer(() => {
+      this.#later();
+      // What lies in the sockets already is read first.
+      setImmediate(() => {
+        if (this.#timer) this.#turn();
+      });
+    }, pauseMs);
+  }
+
+  #turn(): void {
+    const nowMs = monotonicMs();
+    const stoodStill = nowMs - this.#lastTurnMs > 2 * this.#turnMs;
+    this.#lastTurnMs = nowMs;
+    const probes = this.#hooks.probes();
+    const channels = new Set(probes.map(({ channel }) => channel));
+    for (const channel of this.#courses.keys()) {
+      if (channels.has(channel)) continue;
+      this.#courses.delete(channel);
+      this.#hooks.unsubscribe(channel);
+    }
+    for (const probe of probes) {
+      let course = this.#courses.get(probe.channel);
+      if (!course) {
+        course = new Course();
+        this.#courses.set(probe.channel, course);
+      }
+      if (!this.#hooks.isOn(probe.channel)) {
+        course.forget();
+        this.#hooks.subscribe(probe.channel).catch(() => {});
+        continue;
+      }
+      if (stoodStill) course.forget();
+      this.#judge(probe.channel, course);
+      this.#send(probe, course);
+    }
+  }
+
+  #judge(channel: string, course: Course): void {
+    if (!course.isSent || course.isHeard) return;
+    if (course.isAnswered) course.unheard++;
+    else course.unanswered++;
+    if (course.unanswered >= MISSES) {
+      course.forget();
+      this.#hooks.silent(channel);
+    } else if (course.unheard >= MISSES) {
+      course.forget();
+      this.#hooks.deaf(channel);
+    }
+  }
+
+  #send(probe: RedisProbe, course: Course): void {
+    const turn = course.begin();
+    probe.send().then(
+      () => {
+        course.unanswered = 0;
+        if (course.turn === turn) course.isAnswered = true;
+      },
+      (error: unknown) => {
+        // Refused, or the connection is lost and made again: nothing was to be heard.
+        const isSilence = error instanceof UsercastError && error.code === 'deadline';
+        if (!isSilence && course.turn === turn) course.isSent = false;
+      },
+    );
+  }
+}

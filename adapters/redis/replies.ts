@@ -1,0 +1,141 @@
+// What Redis answers and sends, read into the words of the Broker contract.
+
+import {
+  type DisconnectMark,
+  type DisconnectTarget,
+  type Position,
+  type Publication,
+  type StreamListener,
+  type StreamSlice,
+  type StreamTop,
+  UsercastError,
+} from '../../src/index.ts';
+
+const EPOCH = 16;
+const STAMP = 7;
+const TAG = 8;
+/** Follows from no position. */
+const UNKNOWN_TAG = '';
+
+/** A user's top as it is stored: epoch, stamp, tag, offset. */
+export function topOf(stored: string): Position {
+  const tagAt = EPOCH + STAMP;
+  return {
+    epoch: stored.slice(0, EPOCH),
+    offset: Number(stored.slice(tagAt + TAG)),
+    tag: stored.slice(tagAt, tagAt + TAG),
+  };
+}
+
+/** A mark as it is stored: its number, a space, its target. */
+function markOf(stored: string): DisconnectMark {
+  const space = stored.indexOf(' ');
+  const target = JSON.parse(stored.slice(space + 1)) as DisconnectTarget;
+  return { ...target, number: Number(stored.slice(0, space)) };
+}
+
+/** Gives a message from a user's channel to those who listen. */
+export function hand(message: string, listeners: readonly StreamListener[]): void {
+  const kind = message[0];
+  if (kind === 'w') {
+    const payload = message.slice(1);
+    for (const listener of listeners) listener.whisper(payload);
+  } else if (kind === 'm') {
+    const mark = markOf(message.slice(1));
+    for (const listener of listeners) listener.mark(mark);
+  } else {
+    const publication = publicationOf(message);
+    for (const listener of listeners) listener.publication(publication);
+  }
+}
+
+/** `<offset> <tag before><epoch><tag><1 where it counted><payload>` */
+function publicationOf(message: string): Publication {
+  const at = message.indexOf(' ') + 1;
+  const epochAt = at + TAG;
+  const tagAt = epochAt + EPOCH;
+  const flagAt = tagAt + TAG;
+  return {
+    epoch: message.slice(epochAt, tagAt),
+    offset: Number(message.slice(0, at - 1)),
+    tag: message.slice(tagAt, flagAt),
+    previousTag: message.slice(at, epochAt),
+    payload: message.slice(flagAt + 1),
+    unread: message[flagAt] === '1',
+  };
+}
+
+type Entry = readonly [id: string, fields: readonly [head: string, payload: string]];
+
+/** What `READ` returns: the stored top, the entries from the position's own on, the counts, the marks. */
+export type ReadReply = readonly [
+  top: string,
+  entries: readonly Entry[],
+  counts: readonly string[],
+  marks: readonly string[],
+];
+
+export function sliceOf(
+  [storedTop, stored, countsReply, marksReply]: ReadReply,
+  after: Position | null,
+  limit: number,
+): StreamSlice {
+  const top = topOf(storedTop);
+  const marks = marksReply.map(markOf);
+  const counts: [string, number][] = [];
+  for (let i = 0; i < countsReply.length; i += 2) counts.push([countsReply[i]!, Number(countsReply[i + 1])]);
+  return {
+    top,
+    entries: after ? entriesOf(stored, top.epoch, after.offset).slice(0, limit) : [],
+    counts: Object.fromEntries(counts),
+    markNumber: marks.at(-1)?.number ?? 0,
+    marks,
+  };
+}
+
+/** The entry at the position itself gives its tag to the one after it, and is left out. */
+function entriesOf(stored: readonly Entry[], epoch: string, from: number): Publication[] {
+  const entries: Publication[] = [];
+  let previousTag = UNKNOWN_TAG;
+  for (const [id, [head, payload]] of stored) {
+    const offset = Number(id.slice(2));
+    const tag = head.slice(0, TAG);
+    if (head.length > TAG + 1) previousTag = head.slice(TAG + 1);
+    if (offset > from) entries.push({ epoch, offset, tag, previousTag, payload, unread: head[TAG] === '1' });
+    previousTag = tag;
+  }
+  return entries;
+}
+
+/** What `TOPS` returns: the stored top and the newest mark of each. */
+export function topsOf(userIds: readonly string[], reply: readonly string[]): [string, StreamTop][] {
+  return userIds.map((userId, i) => {
+    const mark = reply[2 * i + 1]!;
+    return [userId, { ...topOf(reply[2 * i]!), markNumber: mark === '' ? 0 : markOf(mark).number }];
+  });
+}
+
+/** What `APPEND` returns: the writes, the generation, an item for each recipient, the errors. */
+export type AppendReply = readonly [written: number, generation: string, items: string, errors: readonly string[]];
+
+/** Writes each recipient's outcome into its place; returns how many had the message already. */
+export function takeAppended(
+  [, epoch, items, errors]: AppendReply,
+  tag: string,
+  places: readonly number[],
+  appended: (Position | Error)[],
+): number {
+  let duplicates = 0;
+  let failed = 0;
+  for (const [i, item] of items.split(' ').entries()) {
+    const place = places[i]!;
+    if (item === '!') {
+      appended[place] = new UsercastError('broker_unavailable', `Redis refused to append: ${errors[failed++]}`);
+    } else if (item[0] === '=') {
+      duplicates++;
+      const offset = Number(item.slice(1 + EPOCH + TAG));
+      appended[place] = { epoch: item.slice(1, 1 + EPOCH), offset, tag: item.slice(1 + EPOCH, 1 + EPOCH + TAG) };
+    } else appended[place] = { epoch, offset: Number(item), tag };
+  }
+  return duplicates;
+}

@@ -1,0 +1,244 @@
+// What runs inside Redis. Each script is one atomic step on one partition.
+//
+// A user's top is a string of the epoch (16 characters), a stamp that says when the life of the keys was last renewed
+// (7), the newest entry's tag (8) and its offset. An entry's id is `1-<offset>`, its field the tag and `1` where it
+// counted, its value the payload. Only the first entry of a stream key names the tag before it: of the others it is the
+// tag of the entry before. The epoch is the partition's generation.
+
+import { createHash } from 'node:crypto';
+import type { RedisScript } from './redis-link.ts';
+
+function script(source: string): RedisScript {
+  return { source, digest: createHash('sha1').update(source).digest('hex') };
+}
+
+/**
+ * KEYS: the generation, this process's writes. ARGV: the writes that it knows to be carried out, 16 random characters,
+ * `1` to tie the generation to the server's run. A server that knows of fewer writes has lost some.
+ */
+const GENERATION = `
+local call, sub = redis.call, string.sub
+local known, random = tonumber(ARGV[1]), ARGV[2]
+local server = ''
+if ARGV[3] == '1' then server = string.match(call('INFO', 'server'), 'run_id:(%w+)') end
+local function generationAfter(written)
+  local stored = call('GET', KEYS[1])
+  if stored and written >= known and (server == '' or sub(stored, 17) == server) then return sub(stored, 1, 16) end
+  call('SET', KEYS[1], random .. server)
+  return random
+end
+local function write()
+  local written = call('INCR', KEYS[2])
+  local generation = generationAfter(written - 1)
+  if written <= known then
+    written = known + 1
+    call('SET', KEYS[2], string.format('%d', written))
+  end
+  return written, generation
+end
+`;
+
+/** The top of a user, which begins anew where it is of another generation or not there; what is left of the old stream goes. */
+const TOP_OF = `
+local function topOf(top, stream, generation, stamp, lifeMs)
+  local at = call('GET', top)
+  if at and sub(at, 1, 16) == generation then
+    call('PEXPIRE', top, lifeMs)
+    return at
+  end
+  call('DEL', stream)
+  at = generation .. stamp .. sub(random, 1, 8) .. '0'
+  call('SET', top, at, 'PX', lifeMs)
+  return at
+end
+`;
+
+/**
+ * Appends a message to the streams of up to a batch of users, moves their counts and tells their subscribers.
+ *
+ * KEYS: generation, writes, the message's record; for each recipient its top and stream, and its counts where the
+ * delivery moves them. ARGV: see `GENERATION`; the tag, the batch's number, the stamp, the entries kept, the life of a
+ * stream, of a top and of the record in ms, the length of what is before the user id in a channel's name; then for each
+ * delivery its payload, `1` where it counts, its box, what it does (`+` counts, `-` acks, empty), the number of its
+ * recipients, and their channels.
+ *
+ * Returns the writes, the generation and for each recipient an offset, `=` with generation, tag and offset of the first
+ * time, or `!`, separated by spaces; then the errors of those.
+ */
+export const APPEND = script(`${GENERATION}
+local written, generation = write()
+local tag, batch, stamp, kept = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local streamMs, topMs, recordMs, skip = ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11]) + 1
+local current = generation .. stamp
+local start = current .. tag
+
+local record, field, had = KEYS[3], tag .. batch, nil
+local by = call('HMGET', record, '', field)
+if by[2] then
+  local same = cmsgpack.unpack(by[2])
+  return {written, same[1], same[2], same[3]}
+end
+if by[1] and by[1] ~= tag then
+  had = {}
+  local all = call('HGETALL', record)
+  for i = 1, #all, 2 do
+    if all[i] ~= '' then
+      local segment = cmsgpack.unpack(all[i + 1])
+      local at = 0
+      for item in string.gmatch(segment[2], '%S+') do
+        at = at + 1
+        local user = segment[4][at]
+        if sub(item, 1, 1) == '=' then had[user] = item
+        elseif item ~= '!' then had[user] = '=' .. segment[1] .. sub(all[i], 1, 8) .. item end
+      end
+    end
+  end
+end
+
+local function begin(top, stream, before, head, payload)
+  local offset, previous = '1', sub(random, 1, 8)
+  if before and sub(before, 1, 16) == generation then
+    offset = string.format('%d', tonumber(sub(before, 32)) + 1)
+    previous = sub(before, 24, 31)
+  end
+  call('DEL', stream)
+  call('XADD', stream, '1-' .. offset, head .. previous, payload)
+  call('PEXPIRE', stream, streamMs)
+  call('SET', top, start .. offset, 'PX', topMs)
+  return offset, previous
+end
+
+local payload, head, rest, box, change
+local function append(top, stream, counts, channel)
+  if change == '+' then call('HINCRBY', counts, box, 1)
+  elseif change == '-' then call('HDEL', counts, box) end
+  local id = redis.pcall('XADD', stream, 'MAXLEN', kept, '1-*', head, payload)
+  if type(id) == 'table' then
+    if change == '+' then call('HINCRBY', counts, box, -1) end
+    error(id)
+  end
+  local offset = sub(id, 3)
+  local before = call('SET', top, start .. offset, 'KEEPTTL', 'GET')
+  local previous
+  if offset ~= '0' and before and sub(before, 1, 23) == current then previous = sub(before, 24, 31)
+  elseif offset ~= '0' and before and sub(before, 1, 16) == generation then
+    previous = sub(before, 24, 31)
+    call('PEXPIRE', stream, streamMs)
+    call('PEXPIRE', top, topMs)
+  else offset, previous = begin(top, stream, before, head, payload) end
+  call('PUBLISH', channel, offset .. ' ' .. previous .. rest)
+  return offset
+end
+
+local items, users, errors, n = {}, {}, {}, 0
+local key, at = 4, 12
+while ARGV[at] do
+  payload, box, change = ARGV[at], ARGV[at + 2], ARGV[at + 3]
+  head = tag .. ARGV[at + 1]
+  rest = generation .. head .. payload
+  local last = at + 4 + tonumber(ARGV[at + 4])
+  for i = at + 5, last do
+    local channel = ARGV[i]
+    local user = sub(channel, skip)
+    n = n + 1
+    users[n] = user
+    if had and had[user] then items[n] = had[user]
+    else
+      local ok, result = pcall(append, KEYS[key], KEYS[key + 1], KEYS[key + 2], channel)
+      if ok then items[n] = result
+      else
+        items[n] = '!'
+        errors[#errors + 1] = type(result) == 'table' and result.err or tostring(result)
+      end
+    end
+    key = key + (change == '' and 2 or 3)
+  end
+  at = last + 1
+end
+local result = table.concat(items, ' ')
+local segment = cmsgpack.pack({generation, result, errors, users})
+if by[1] then call('HSET', record, '', had and '-' or tag, field, segment)
+else
+  call('HSET', record, '', tag, field, segment)
+  call('PEXPIRE', record, recordMs)
+end
+return {written, generation, result, errors}
+`);
+
+/**
+ * KEYS: generation, writes; top, stream, counts and marks of the user. ARGV: see `GENERATION`; the stamp, the life of a
+ * top in ms; the generation and offset of the position to read after (empty: no entries), the most entries wanted.
+ * Returns the top, the entries from the position's own on, the counts and the marks.
+ */
+export const READ = script(`${GENERATION}${TOP_OF}
+local generation = generationAfter(known)
+local at = topOf(KEYS[3], KEYS[4], generation, ARGV[4], ARGV[5])
+local entries = {}
+if ARGV[6] == generation then entries = call('XRANGE', KEYS[4], '1-' .. ARGV[7], '+', 'COUNT', ARGV[8]) end
+return {at, entries, call('HGETALL', KEYS[5]), call('LRANGE', KEYS[6], 0, -1)}
+`);
+
+/**
+ * KEYS: generation, writes; top, stream and marks of each user. ARGV: see `GENERATION`; the stamp, the life of a top.
+ * Returns the top and the newest mark of each.
+ */
+export const TOPS = script(`${GENERATION}${TOP_OF}
+local generation = generationAfter(known)
+local tops = {}
+for i = 3, #KEYS, 3 do
+  tops[#tops + 1] = topOf(KEYS[i], KEYS[i + 1], generation, ARGV[4], ARGV[5])
+  tops[#tops + 1] = call('LINDEX', KEYS[i + 2], -1) or ''
+end
+return tops
+`);
+
+/**
+ * Looks whether the partition has lost writes, and sends a probe. KEYS: generation, writes. ARGV: see `GENERATION`; the
+ * life of the writes in ms, the probe's channel. Returns the generation.
+ */
+export const PROBE = script(`${GENERATION}
+local written = tonumber(call('GET', KEYS[2]) or '0')
+local generation = generationAfter(written)
+if written < known then call('SET', KEYS[2], ARGV[1]) end
+call('PEXPIRE', KEYS[2], ARGV[4])
+call('PUBLISH', ARGV[5], '')
+return generation
+`);
+
+/**
+ * KEYS: generation, writes, marks. ARGV: see `GENERATION`; the target, how long marks are kept in ms, how many at most,
+ * the channel. A mark's number is the time of its making, so that it grows even after all older ones have gone.
+ */
+export const MARK = script(`${GENERATION}
+local written = write()
+local time = call('TIME')
+local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
+local newest = call('LINDEX', KEYS[3], -1)
+local number = newest and math.max(nowMs, tonumber(string.match(newest, '^%d+')) + 1) or nowMs
+local mark = string.format('%d', number) .. ' ' .. ARGV[4]
+local length = call('RPUSH', KEYS[3], mark)
+while length > tonumber(ARGV[6]) or tonumber(string.match(call('LINDEX', KEYS[3], 0), '^%d+')) < nowMs - ARGV[5] do
+  call('LPOP', KEYS[3])
+  length = length - 1
+end
+call('PEXPIRE', KEYS[3], ARGV[5])
+call('PUBLISH', ARGV[7], 'm' .. mark)
+return written
+`);
+
+/** KEYS: generation (for the way to its node). ARGV: the payload, then the channels. */
+export const WHISPER = script(`
+for i = 2, #ARGV do redis.call('PUBLISH', ARGV[i], 'w' .. ARGV[1]) end
+`);
+
+/** KEYS: generation, writes; what is to be erased. ARGV: see `GENERATION`. */
+export const FORGET = script(`${GENERATION}
+local written = write()
+call('DEL', unpack(KEYS, 3))
+return written
+`);
+
+/** The same script for a cluster, where channels belong to slots as keys do. */
+export function sharded({ source }: RedisScript): RedisScript {
+  return script(source.replaceAll("call('PUBLISH'", "call('SPUBLISH'"));
+}
