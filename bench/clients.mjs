@@ -13,8 +13,9 @@ let clients = [];
 let expected = null;
 
 answerCommands({
-  expect({ before, after }) {
-    expected = { before: Buffer.from(before), after: Buffer.from(after) };
+  /** `isDrawn`: not every message is for everyone. */
+  expect({ before, after, isDrawn = false }) {
+    expected = { before: Buffer.from(before), after: Buffer.from(after), isDrawn };
   },
 
   /** Opens a connection for each of `list`, so many at a time. */
@@ -53,5 +54,10 @@ answerCommands({
   /** Resolves when every client has every message up to this number. */
   receive(lastNumber) {
     return arrivals.until(lastNumber * clients.length);
+  },
+
+  /** Resolves when so many messages have arrived since the start. */
+  receiveInAll(count) {
+    return arrivals.until(count);
   },
 });

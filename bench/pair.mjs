@@ -3,14 +3,28 @@
 import { Child } from './commands.mjs';
 import { expectedBytes } from './workload.mjs';
 
-const CONCURRENT_HANDSHAKES = 50;
+export const CONCURRENT_HANDSHAKES = 50;
 
-/** The competitors: the label of each in the report, its file in `competitors/`, and what its clients speak. */
+/**
+ * The competitors: the label of each in the report, its file in `competitors/`, what its clients speak, and through what
+ * its processes reach each other, where there are several.
+ */
 export const COMPETITORS = {
   usercast: { label: 'usercast', server: 'usercast', wire: 'plain' },
   'usercast-v1': { label: 'usercast, `usercast.v1`', server: 'usercast', wire: 'v1' },
   ws: { label: 'bare `ws`', server: 'ws', wire: 'plain' },
   'socket-io': { label: 'Socket.IO', server: 'socket-io', wire: 'socket-io' },
+  'usercast-redis': { label: 'usercast, Redis', server: 'usercast', wire: 'plain', between: 'redis' },
+  'usercast-nats': { label: 'usercast, NATS', server: 'usercast', wire: 'plain', between: 'nats' },
+  'socket-io-redis': { label: 'Socket.IO, Redis adapter', server: 'socket-io', wire: 'socket-io', between: 'redis' },
+  'socket-io-streams': {
+    label: 'Socket.IO, Redis Streams adapter',
+    server: 'socket-io',
+    wire: 'socket-io',
+    between: 'redis-streams',
+  },
+  nats: { label: 'core NATS', server: 'nats', wire: 'plain', between: 'nats' },
+  'bare-script': { label: 'bare script' },
 };
 
 /** Those that stand beside each other where no client comes back. */

@@ -2,6 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { measureSteadily, STEADY, withCluster } from './measures/cluster.mjs';
 import { measureComeBack, openToComeBack, sendAway } from './measures/come-back.mjs';
 import { measureBursts, openForFanOut } from './measures/fan-out.mjs';
 import { PASSES, passThrough } from './measures/handshake.mjs';
@@ -43,21 +44,41 @@ function profilePass(profiled) {
   };
 }
 
-export async function profile(name, competitor, workloads) {
-  const run = CASES[name];
-  if (!run) throw new TypeError(`--profile ${name}: one of ${Object.keys(CASES).join(', ')}`);
-  const file = fileURLToPath(new URL(`./${competitor}-${name}.cpuprofile`, import.meta.url));
-  const micros = await withPair(competitor, [], (pair) =>
-    run(pair, workloads, async (measure) => {
+/** Of two processes that reach each other through a broker: the one that publishes, and the other. */
+const CLUSTER_CASES = Object.fromEntries(Object.keys(STEADY).map((size) => [`cluster-${size}`, Number(size)]));
+const CLUSTER_SECONDS = 4;
+
+function profileCluster(name, competitor, { cluster: { clusters } }, file) {
+  return withCluster(competitor, clusters, async (cluster) => {
+    await cluster.startProfile();
+    const { total } = await measureSteadily(cluster, CLUSTER_CASES[name], CLUSTER_SECONDS);
+    return { micros: total, files: await cluster.stopProfile(file) };
+  });
+}
+
+function profilePair(name, competitor, workloads, file) {
+  return withPair(competitor, [], async (pair) => {
+    const micros = await CASES[name](pair, workloads, async (measure) => {
       await pair.startProfile();
       const value = await measure();
       await pair.stopProfile(file);
       return value;
-    }),
-  );
-  console.log(`${competitor}, ${name}: ${micros.toFixed(2)} µs under the profiler\n`);
-  console.log(bySelfTime(JSON.parse(await readFile(file, 'utf8'))));
-  console.log(`\n${file}`);
+    });
+    return { micros, files: [file] };
+  });
+}
+
+/** `competitor` null: usercast. */
+export async function profile(name, competitor, workloads) {
+  const isCluster = Object.hasOwn(CLUSTER_CASES, name);
+  const names = [...Object.keys(CASES), ...Object.keys(CLUSTER_CASES)];
+  if (!names.includes(name)) throw new TypeError(`--profile ${name}: one of ${names.join(', ')}`);
+  const profiled = competitor ?? (isCluster ? 'usercast-redis' : 'usercast');
+  const path = fileURLToPath(new URL(`./${profiled}-${name}.cpuprofile`, import.meta.url));
+  const run = isCluster ? profileCluster : profilePair;
+  const { micros, files } = await run(name, profiled, workloads, path);
+  console.log(`${profiled}, ${name}: ${micros.toFixed(2)} µs under the profiler`);
+  for (const file of files) console.log(`\n${file}\n\n${bySelfTime(JSON.parse(await readFile(file, 'utf8')))}`);
 }
 
 function bySelfTime({ nodes, samples, timeDeltas }) {

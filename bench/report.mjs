@@ -2,6 +2,8 @@
 
 import { createRequire } from 'node:module';
 import { cpus, release, totalmem } from 'node:os';
+import { versionOf } from './engines.mjs';
+import { STEADY } from './measures/cluster.mjs';
 import { COMPETITORS } from './pair.mjs';
 import { SECTIONS } from './sections.mjs';
 
@@ -41,7 +43,7 @@ export class Measurements {
   /** One against another, round by round: what disturbs a round of a shared machine disturbs both. */
   ratios(row, name, otherRow, other) {
     const others = this.of(otherRow, other);
-    return others && this.of(row, name).map((value, round) => value / others[round]);
+    return others && this.of(row, name)?.map((value, round) => value / others[round]);
   }
 }
 
@@ -88,7 +90,8 @@ function ratioTable({ of, against, rows }, measurements, names) {
 /** The tables of what was measured, as Markdown; `measured` are the rows that were asked for. */
 export function tables(measurements, measured) {
   return SECTIONS.flatMap((section) => {
-    const names = Object.keys(section.rows).filter((row) => measured(row) || measurements.of(row, section.of));
+    const isMeasured = (row) => [section.of, ...section.against].some((name) => measurements.of(row, name));
+    const names = Object.keys(section.rows).filter((row) => measured(row) || isMeasured(row));
     if (names.length === 0) return [];
     const values = valueTable(section, measurements, names);
     return [[`## ${section.title}`, '', ...values, ...ratioTable(section, measurements, names)].join('\n')];
@@ -104,10 +107,19 @@ export function machine(size) {
     `- ${new Date().toISOString().slice(0, 10)}, ${cpu.model.trim()}, ${cpus().length} cores, ` +
       `${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform} ${release()}, Node ${process.version}`,
     `- usercast ${require('../package.json').version}, ws ${version('ws')}, Socket.IO ${version('socket.io')}`,
+    `- between processes: Redis ${versionOf('redis')} without persistence, NATS ${versionOf('nats')}, ` +
+      `redis ${version('redis')}, Socket.IO's Redis adapter ${version('@socket.io/redis-adapter')}, ` +
+      `its Redis Streams adapter ${version('@socket.io/redis-streams-adapter')}`,
     `- messages, with and without a cursor: ${size.connections} connections of distinct users, ` +
       `${size.generations * size.rounds} rounds`,
     `- idle connections: ${size.idleConnections}, ${size.processRounds} processes each; handshakes: ` +
       `${size.handshakes}, ${size.processRounds} processes each`,
+    `- two processes: ${size.connections} connections over both, deliveries at a steady ` +
+      `${Object.entries(STEADY)
+        .map(([recipients, rate]) => `${rate}/s to ${recipients}`)
+        .join(', ')}, ` +
+      `${size.clusterRounds} rounds; Redis' own time: ${size.appendUsers} users, half with a subscriber, ` +
+      `${size.appendRounds} rounds`,
     `- resuming: ${size.resumes} clients at once that missed ${size.missed} messages each; reconnecting: ` +
       `${size.reconnects} clients at once; replay: ${size.replayed} messages; ${size.comeBackRounds} rounds each`,
   ].join('\n');

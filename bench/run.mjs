@@ -1,12 +1,13 @@
 // `npm run bench`: measures usercast beside a bare `ws` loop and Socket.IO, prints the tables and writes RESULTS.md.
 //
-//   node bench/run.mjs [--quick] [--only messages|cursor|memory|handshakes|resume|reconnect|replay|size]
+//   node bench/run.mjs [--quick] [--only messages|cursor|memory|handshakes|resume|reconnect|replay|cluster|size]
 //   node bench/run.mjs --profile <case> [competitor]
 
 import { execSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { measureClientSize } from './measures/client-size.mjs';
+import { measureCluster } from './measures/cluster.mjs';
 import { measureReconnect, measureResume } from './measures/come-back.mjs';
 import { measureCursor, measureFanOut } from './measures/fan-out.mjs';
 import { measureHandshakes } from './measures/handshake.mjs';
@@ -30,8 +31,26 @@ const FULL = {
   reconnects: 2_000,
   replayed: 10_000,
   comeBackRounds: 4,
+  clusterRounds: 4,
+  steadySeconds: 2,
+  appendUsers: 2_000,
+  appendRounds: 20,
+  appendTimes: 5,
+  resubscribed: 10_000,
+  resubscribeRounds: 4,
 };
-const QUICK = { ...FULL, generations: 1, rounds: 3, cpuSeconds: 0.5, processRounds: 1, comeBackRounds: 1 };
+const QUICK = {
+  ...FULL,
+  generations: 1,
+  rounds: 3,
+  cpuSeconds: 0.5,
+  processRounds: 1,
+  comeBackRounds: 1,
+  clusterRounds: 1,
+  steadySeconds: 1,
+  appendRounds: 8,
+  resubscribeRounds: 1,
+};
 
 const MEASURES = {
   messages: measureFanOut,
@@ -41,6 +60,7 @@ const MEASURES = {
   resume: measureResume,
   reconnect: measureReconnect,
   replay: measureReplay,
+  cluster: measureCluster,
   size: measureClientSize,
 };
 
@@ -87,6 +107,11 @@ async function prepare() {
     resume: comeBack(size.resumes, size.missed),
     reconnect: comeBack(size.reconnects, 0),
     replay: comeBack(1, size.replayed),
+    cluster: {
+      clusters: { ...fanOut, rounds: size.clusterRounds },
+      appends: { users: users.slice(0, size.appendUsers), rounds: size.appendRounds, times: size.appendTimes },
+      resubscribing: { users: userIds(size.resubscribed), rounds: size.resubscribeRounds },
+    },
   };
 }
 
@@ -112,5 +137,5 @@ async function compare(workloads) {
 
 checkOpenFiles();
 const workloads = await prepare();
-if (flags.profile) await profile(flags.profile, positionals[0] ?? 'usercast', workloads);
+if (flags.profile) await profile(flags.profile, positionals[0] ?? null, workloads);
 else await compare(workloads);

@@ -3,6 +3,29 @@
 const AS_GOOD_AS_SOCKET_IO = { 'socket-io': 1.0 };
 const NEW_TOKEN = { ws: 2.3, 'socket-io': 1.1 };
 
+const CLUSTER_SIZES = [
+  { size: 1, recipients: '1 recipient', targets: { 'socket-io-streams': 0.5 } },
+  { size: 100, recipients: '100 recipients', targets: { 'socket-io-streams': 1.2 } },
+  { size: 1000, recipients: '1,000 recipients', targets: { 'socket-io-streams': 1.2 } },
+];
+
+/** The rows of each size: what is measured at the steady rate, and from 100 recipients on how fast it goes without one. */
+const clusterRows = Object.fromEntries(
+  CLUSTER_SIZES.flatMap(({ size, recipients, targets }) => [
+    [`cluster-total-${size}`, { label: `message to ${recipients}, CPU of all three processes`, unit: 'µs', targets }],
+    [`cluster-engine-${size}`, { label: `${recipients}, of it Redis or NATS`, unit: 'µs' }],
+    [
+      `cluster-steady-${size}`,
+      { label: `${recipients}, deliveries at the steady rate`, unit: '1/s', moreIsBetter: true },
+    ],
+    ...(size === 1
+      ? []
+      : [[`cluster-flood-${size}`, { label: `${recipients}, deliveries at most`, unit: '1/s', moreIsBetter: true }]]),
+  ]),
+);
+
+const NO_MORE_THAN_THE_SCRIPT = { 'bare-script': 1.67 };
+
 /**
  * `of` is compared with each of `against`. A row's `targets` are the highest ratios to be reached (the lowest, where
  * `moreIsBetter`), by competitor; `limit` is the highest value; `from` is the row of those that check no token.
@@ -71,6 +94,31 @@ export const SECTIONS = [
         moreIsBetter: true,
         targets: AS_GOOD_AS_SOCKET_IO,
       },
+    },
+  },
+  {
+    title: 'Two processes',
+    of: 'usercast-redis',
+    against: ['socket-io-streams', 'socket-io-redis', 'usercast-nats', 'nats'],
+    rows: clusterRows,
+  },
+  {
+    title: "Redis' own time",
+    of: 'usercast-redis',
+    against: ['bare-script'],
+    rows: {
+      'append-50': { label: 'append to 50 users, per user', unit: 'µs', targets: NO_MORE_THAN_THE_SCRIPT },
+      'append-100': { label: 'append to 100 users, per user', unit: 'µs', targets: NO_MORE_THAN_THE_SCRIPT },
+      'append-1000': { label: 'append to 1,000 users, per user', unit: 'µs', targets: NO_MORE_THAN_THE_SCRIPT },
+    },
+  },
+  {
+    title: 'Subscribed connections cut',
+    of: 'usercast-redis',
+    against: [],
+    rows: {
+      'resubscribe-ready': { label: '10,000 users, until the broker is ready', unit: 'ms', limit: 3_000 },
+      'resubscribe-arrived': { label: '10,000 users, until a message to each has come', unit: 'ms', limit: 3_000 },
     },
   },
   {

@@ -6,7 +6,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { answerCommands } from './commands.mjs';
-import { textEvent } from './workload.mjs';
+import { Draw, textEvent } from './workload.mjs';
 
 const PROFILE_INTERVAL_US = 100;
 const POLL_MS = 50;
@@ -21,6 +21,7 @@ let competitor;
 let profiler;
 let delay;
 let recipients = [];
+let draw;
 let nextNumber = 1;
 
 const cpuMicros = () => {
@@ -31,8 +32,9 @@ const cpuMicros = () => {
 answerCommands({
   async start({ name, users, ...options }) {
     recipients = users;
+    draw = new Draw(users);
     const { start } = await import(`./competitors/${name}.mjs`);
-    competitor = start(options);
+    competitor = await start(options);
     await new Promise((resolve) => competitor.server.listen({ port: 0, host: '127.0.0.1', backlog: BACKLOG }, resolve));
     return competitor.server.address().port;
   },
@@ -51,6 +53,21 @@ answerCommands({
     for (let i = 0; i < size; i++) published.push(competitor.publish(recipients, textEvent(nextNumber++)));
     await Promise.all(published);
     return nextNumber - 1;
+  },
+
+  /**
+   * Publishes so many messages to `size` recipients each, drawn anew, at this rate or (null) in one turn; resolves when
+   * the competitor has taken the last.
+   */
+  async publishDrawn({ count, size, perSecond }) {
+    const published = [];
+    const startMs = performance.now();
+    for (let i = 0; i < count; i++) {
+      const earlyMs = perSecond === null ? 0 : startMs + (i * 1_000) / perSecond - performance.now();
+      if (earlyMs > 0) await setTimeout(earlyMs);
+      published.push(competitor.publish(draw.next(size), textEvent(nextNumber++)));
+    }
+    await Promise.all(published);
   },
 
   /**

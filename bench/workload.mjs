@@ -64,3 +64,31 @@ export async function issueTokens(alg, users) {
     },
   };
 }
+
+/** Draws so many distinct users at a time, the same ones in each process that begins anew. */
+export class Draw {
+  #users;
+  #state = 1;
+
+  constructor(users) {
+    this.#users = [...users];
+  }
+
+  next(size) {
+    for (let i = 0; i < size; i++) {
+      const j = i + Math.floor(this.#random() * (this.#users.length - i));
+      const drawn = this.#users[j];
+      this.#users[j] = this.#users[i];
+      this.#users[i] = drawn;
+    }
+    return this.#users.slice(0, size);
+  }
+
+  /** @see mulberry32, https://gist.github.com/tommyettinger/46a874533244883189143505d203312c */
+  #random() {
+    this.#state = (this.#state + 0x6d2b79f5) | 0;
+    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  }
+}

@@ -1,10 +1,23 @@
-// usercast as a host mounts it: the built package, a JWT on every handshake, the memory broker with its history,
-// counters and deduplication. Its clients choose between plain sessions and `usercast.v1`.
+// usercast as a host mounts it: the built package, a JWT on every handshake, a broker with its history, counters and
+// deduplication: the one in memory, or one between processes. Its clients choose between plain sessions and `usercast.v1`.
 
 import { createServer } from 'node:http';
 import { createUsercast, jwtVerifier, memoryBroker } from '../../dist/src/index.js';
 
-export function start({ quiet, keys, historyMessages }) {
+/** The brokers between processes, loaded where they are used: each needs its client. */
+export const BROKERS = {
+  async redis(url) {
+    const { redisBroker } = await import('../../dist/adapters/redis/index.js');
+    return redisBroker({ url });
+  },
+
+  async nats(servers) {
+    const { natsBroker } = await import('../../dist/adapters/nats/index.js');
+    return natsBroker({ servers });
+  },
+};
+
+export async function start({ quiet, keys, historyMessages, between, brokerUrl }) {
   const server = createServer();
   const usercast = createUsercast({
     verifier: jwtVerifier({
@@ -15,6 +28,7 @@ export function start({ quiet, keys, historyMessages }) {
       audience: keys.audience,
     }),
     ...(historyMessages ? { broker: memoryBroker({ history: { messages: historyMessages } }) } : {}),
+    ...(between ? { broker: await BROKERS[between](brokerUrl) } : {}),
     ...(quiet ? { heartbeat: { intervalMs: 3_600_000, pingMs: 3_600_000 } } : {}),
   });
   usercast.on('error', (error) => {

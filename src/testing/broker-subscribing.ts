@@ -28,6 +28,7 @@ export function testSubscribing({ describe }: TestRunner, test: BrokerTest, { co
     test('again after it ended brings what comes from then on', async (bench) => {
       const first = await bench.listen(bench.ann);
       first.stop();
+      await eventually(async () => assert.deepEqual(await bench.broker.online([bench.ann]), new Set()));
       await bench.say(bench.ann, 'between');
       const second = await bench.listen(bench.ann);
       await bench.say(bench.ann, 'after');

@@ -7,9 +7,9 @@ import type { connect, TransportName } from 'usercast/client';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ROOT } from '../repository/source.ts';
 import { launchBrowser } from '../support/browser.ts';
-import { CutProxy } from '../support/cut-proxy.ts';
 import { cleanUp, listen, type Site, textEvent, tokenFor } from '../support/fixture.ts';
 import { listen as listenOn, shut } from '../support/raw-client.ts';
+import { TcpProxy } from '../support/servers/tcp-proxy.ts';
 
 /** A browser on a busy machine is slow, not wrong. */
 const patient = { timeout: 30_000 };
@@ -27,7 +27,7 @@ let browser: Browser;
 let pages: Server;
 let origin: string;
 let context: BrowserContext;
-let proxy: CutProxy;
+let proxy: TcpProxy;
 const problems: string[] = [];
 /** What the page sent over WebSockets. */
 const sent: string[] = [];
@@ -68,7 +68,7 @@ afterEach(async () => {
 /** Serves ada's messages to pages of `origin`, over a wire that can be cut. */
 async function serve(): Promise<Site> {
   const site = await listen({ allowedOrigins: [origin], cors: true });
-  proxy = await new CutProxy(site.port).start();
+  proxy = await new TcpProxy(site.port).start();
   return site;
 }
 

@@ -3,9 +3,9 @@
 import { type Client, type ConnectOptions, connect, type MessageMeta, type TransportName } from 'usercast/client';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { CutProxy } from '../support/cut-proxy.ts';
 import { cleanUp, listen, type Site, textEvent, tokenFor } from '../support/fixture.ts';
 import { eventually as within } from '../support/raw-client.ts';
+import { TcpProxy } from '../support/servers/tcp-proxy.ts';
 
 /** An event stream asks its clients to stay away for some seconds. */
 const eventually = (what: string, check: () => boolean) => within(what, check, 8_000);
@@ -13,7 +13,7 @@ const eventually = (what: string, check: () => boolean) => within(what, check, 8
 const TRANSPORTS: readonly TransportName[] = ['websocket', 'sse', 'polling'];
 
 const clients: Client[] = [];
-const proxies: CutProxy[] = [];
+const proxies: TcpProxy[] = [];
 
 afterEach(async () => {
   for (const client of clients.splice(0)) client.close();
@@ -26,7 +26,7 @@ afterEach(async () => {
 async function open(site: Site, options: Partial<ConnectOptions> = {}) {
   // The first attempt after a drop comes at once.
   vi.spyOn(Math, 'random').mockReturnValue(0.01);
-  const proxy = await new CutProxy(site.port).start();
+  const proxy = await new TcpProxy(site.port).start();
   proxies.push(proxy);
   const client = connect({ url: proxy.url, userId: 'ada', token: () => tokenFor('ada'), WebSocket, ...options });
   clients.push(client);

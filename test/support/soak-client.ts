@@ -15,13 +15,18 @@ export interface SoakClientOptions {
   readonly agent: Agent;
 }
 
+/** Between attempts that are refused: as long as this, then twice as long, and so on to the longest. */
 const PAUSE_MS = 20;
+const LONGEST_PAUSE_MS = 320;
 
 export class SoakClient {
   readonly witness: Witness;
   /** Connections by transport that brought at least a cursor. */
   readonly connections: Record<SoakTransport, number> = { websocket: 0, sse: 0, poll: 0 };
+  /** Connections among them that the server ended, or that broke. */
+  lost = 0;
   refused = 0;
+  #pauseMs = PAUSE_MS;
   readonly #options: SoakClientOptions;
   #socket: WebSocket | null = null;
 
@@ -33,14 +38,18 @@ export class SoakClient {
   /** One connection until the signal aborts or the server ends it. Never rejects. */
   async connect(port: number, transport: SoakTransport, signal: AbortSignal): Promise<void> {
     const path = `/box-users/${encodeURIComponent(this.#options.userId)}`;
+    const before = this.connections[transport];
     try {
       if (transport === 'websocket') await this.#webSocket(`ws://127.0.0.1:${port}${path}/ws`, signal);
       else if (transport === 'sse') await this.#eventStream(`http://127.0.0.1:${port}${path}/sse`, signal);
       else await this.#polls(`http://127.0.0.1:${port}${path}/messages`, signal);
     } catch {
       if (signal.aborted) return;
-      this.refused++;
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      const wasOpen = this.connections[transport] > before;
+      if (wasOpen) this.lost++;
+      else this.refused++;
+      this.#pauseMs = wasOpen ? PAUSE_MS : Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS);
+      await new Promise((resolve) => setTimeout(resolve, this.#pauseMs * (0.5 + this.#options.random() / 2)));
     }
   }
 
@@ -108,7 +117,7 @@ export class SoakClient {
       if (signal.aborted) return;
       const { messages, cursor, reset } = JSON.parse(body);
       this.connections.poll++;
-      if (reset !== undefined) this.witness.reset(cursor, null);
+      if (reset !== undefined) this.witness.reset(cursor, null, reset);
       this.witness.start(cursor);
       for (const message of messages) this.witness.take(message);
       this.witness.cursor = cursor;

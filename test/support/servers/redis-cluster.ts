@@ -83,7 +83,7 @@ export class RedisCluster {
       const isServedIn = async (node: RedisServer): Promise<boolean> => {
         const owners = (await this.#table(node)).filter(({ slots }) => slots.length > 0);
         return (
-          /cluster_state:ok[^]*cluster_slots_ok:16384/.test(await node.cli('CLUSTER', 'INFO')) &&
+          /cluster_state:ok[\s\S]*cluster_slots_ok:16384/.test(await node.cli('CLUSTER', 'INFO')) &&
           owners.every((owner) => running.some(({ port }) => port === owner.port))
         );
       };
