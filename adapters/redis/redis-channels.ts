@@ -84,7 +84,11 @@ export class RedisChannels {
   subscribe(name: string): Promise<void> {
     if (this.#failure) return Promise.reject(this.#failure);
     const known = this.#channels.get(name);
-    if (known?.isWanted && known.state === 'on') return Promise.resolve();
+    if (known?.state === 'on') {
+      // Also when it was to be let go in this turn: nothing is sent before its end.
+      known.isWanted = true;
+      return Promise.resolve();
+    }
     if (this.#waiting >= MAX_WAITING) {
       return Promise.reject(new UsercastError('overloaded', `${MAX_WAITING} subscriptions in redis are in flight`));
     }

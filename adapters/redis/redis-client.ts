@@ -7,7 +7,7 @@
 export interface RedisClient {
   duplicate(...overrides: never[]): unknown;
   connect(): Promise<unknown>;
-  on(event: string, listener: (...details: never[]) => void): unknown;
+  on(event: string, listener: (...details: unknown[]) => void): unknown;
 }
 
 /** What is used of node-redis' client. @internal */

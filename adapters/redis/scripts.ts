@@ -114,7 +114,7 @@ local function append(top, stream, counts, channel)
   elseif change == '-' then call('HDEL', counts, box) end
   local id = redis.pcall('XADD', stream, 'MAXLEN', kept, '1-*', head, payload)
   if type(id) == 'table' then
-    if change == '+' then call('HINCRBY', counts, box, -1) end
+    if change == '+' and call('HINCRBY', counts, box, -1) == 0 then call('HDEL', counts, box) end
     error(id)
   end
   local offset = sub(id, 3)

@@ -1,0 +1,254 @@
+// What Redis can lose of a user or of all, and that no position is carried on from across it.
+
+import { randomUUID } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { redisBroker } from '../../../adapters/redis/index.ts';
+import { partitionOf } from '../../../adapters/redis/keys.ts';
+import type { RedisBrokerOptions } from '../../../adapters/redis/redis-options.ts';
+import type { Broker } from '../../../src/index.ts';
+import { BrokerBench, isProven, messageTo } from '../../../src/testing/broker-bench.ts';
+import { eventually } from '../../support/raw-client.ts';
+import { type RedisPersistence, type RedisServer, startRedis } from '../../support/servers/redis.ts';
+
+const PREFIX = 'loss';
+const PROBE_MS = 200;
+
+let redis: RedisServer;
+const brokers: Broker[] = [];
+
+function open(options: Partial<RedisBrokerOptions> = {}): BrokerBench {
+  const broker = redisBroker({ url: redis.url, prefix: PREFIX, probeMs: PROBE_MS, ...options });
+  brokers.push(broker);
+  return new BrokerBench(broker);
+}
+
+const start = async (persistence: RedisPersistence = 'none'): Promise<void> => {
+  redis = await startRedis({ persistence });
+};
+
+const key = (kind: string, userId: string) => `{${PREFIX}:0}:${kind}:${userId}`;
+
+/** What the broker's status was, from now on. */
+function statusesOf({ broker }: BrokerBench): string[] {
+  const statuses: string[] = [];
+  broker.onStatus((status) => statuses.push(status));
+  return statuses;
+}
+
+async function isReady({ broker }: BrokerBench): Promise<void> {
+  await eventually('the broker is ready', () => broker.status === 'ready');
+}
+
+afterEach(async () => {
+  for (const broker of brokers.splice(0)) await broker.close();
+  await redis.close();
+});
+
+describe('what is gone of one user', () => {
+  beforeEach(() => start());
+
+  it('resets who stands behind the history, when the history is gone, and nobody at its end', async () => {
+    const bench = open();
+    await bench.say(bench.ann, 'a', 'b');
+    const top = await bench.top(bench.ann);
+    await bench.say(bench.ann, 'c');
+    const end = await bench.top(bench.ann);
+    await redis.cli('DEL', key('s', bench.ann));
+    expect(isProven(top, await bench.broker.read(bench.ann, top, 10))).toBe(false);
+    await bench.say(bench.ann, 'd');
+    expect(await bench.payloadsAfter(bench.ann, end)).toEqual(['d']);
+    expect((await bench.top(bench.ann)).offset).toBe(4);
+    expect(isProven(top, await bench.broker.read(bench.ann, top, 10))).toBe(false);
+  });
+
+  it('goes on in line when the history has had its time', async () => {
+    const bench = open({ history: { ageMs: 40 } });
+    const { recorder } = await bench.listen(bench.ann);
+    await bench.say(bench.ann, 'a', 'b');
+    await eventually('the stream has ended', async () => (await redis.cli('EXISTS', key('s', bench.ann))) === '0');
+    const end = await bench.top(bench.ann);
+    await bench.say(bench.ann, 'c');
+    await eventually('c came', () => recorder.payloads.length === 3);
+    const [, b, c] = recorder.publications;
+    expect(c).toMatchObject({ offset: 3, previousTag: b!.tag });
+    expect(await bench.payloadsAfter(bench.ann, end)).toEqual(['c']);
+  });
+
+  it('resets everyone when its top is gone, also where the stream is still there and grows past', async () => {
+    const bench = open();
+    const origin = await bench.top(bench.ann);
+    await bench.say(bench.ann, 'a', 'b');
+    const end = await bench.top(bench.ann);
+    await redis.cli('DEL', key('t', bench.ann));
+    await bench.say(bench.ann, 'c');
+    expect((await bench.top(bench.ann)).offset).toBe(1);
+    for (const grown of ['d', 'e', 'f']) {
+      for (const position of [origin, end]) {
+        expect(isProven(position, await bench.broker.read(bench.ann, position, 10))).toBe(false);
+      }
+      await bench.say(bench.ann, grown);
+    }
+  });
+
+  it('takes a stream that was read before anything was said for gone as well', async () => {
+    const bench = open();
+    const origin = await bench.top(bench.ann);
+    await redis.cli('DEL', key('t', bench.ann));
+    await bench.say(bench.ann, 'a');
+    expect(isProven(origin, await bench.broker.read(bench.ann, origin, 10))).toBe(false);
+  });
+
+  it('leaves the others alone when a key of one is none of ours', async () => {
+    const bench = open();
+    await redis.cli('SET', key('s', bench.bob), 'foreign');
+    const id = randomUUID();
+    const unread = { boxId: 'box' };
+    const users = [bench.ann, bench.bob, bench.carol];
+    const { appended } = await bench.broker.publish(messageTo(users, 'p', { id, unread }));
+    expect(appended.map((one) => one instanceof Error)).toEqual([false, true, false]);
+    expect(String(appended[1])).toContain('WRONGTYPE');
+    expect(await bench.broker.counters!.counts(bench.bob)).toEqual({});
+    await redis.cli('DEL', key('s', bench.bob));
+    const second = await bench.broker.publish(messageTo(users, 'p', { id, unread }));
+    expect(second.duplicates).toBe(2);
+    for (const user of users) expect(await bench.broker.counters!.counts(user)).toEqual({ box: 1 });
+  });
+});
+
+describe('calls that are made again', () => {
+  beforeEach(() => start());
+
+  it('append once, with an id and without, in batches and to others as well', async () => {
+    const bench = open({ partitions: 3 });
+    const users = Array.from({ length: 300 }, (_, i) => `user ${i}`);
+    const message = messageTo(users.slice(0, 200), 'p', { id: 'one' });
+    const first = await bench.broker.publish(message);
+    expect(first.duplicates).toBe(0);
+    expect(await bench.broker.publish(message)).toEqual(first);
+    const wider = await bench.broker.publish(messageTo([...users].reverse(), 'p', { id: 'one' }));
+    expect(wider.duplicates).toBe(200);
+    expect([...wider.appended].reverse().slice(0, 200)).toEqual(first.appended);
+    expect((await bench.broker.publish(messageTo(users, 'p', { id: 'one' }))).duplicates).toBe(300);
+    const tops = await bench.broker.tops(users);
+    expect([...tops.values()].map(({ offset }) => offset)).toEqual(users.map(() => 1));
+
+    const anonymous = messageTo(users, 'q');
+    const told = await bench.broker.publish(anonymous);
+    expect(await bench.broker.publish(anonymous)).toEqual(told);
+    expect((await bench.broker.tops(users)).get('user 7')!.offset).toBe(2);
+  });
+
+  it('at the same time from two processes reach each recipient once', async () => {
+    const [one, two] = [open(), open()];
+    const users = Array.from({ length: 200 }, (_, i) => `user ${i}`);
+    const results = await Promise.all(
+      Array.from({ length: 10 }, (_, i) => {
+        const some = i % 3 === 0 ? users : users.filter((_, at) => at % (i + 1) > 0);
+        return (i % 2 ? one : two).broker.publish(messageTo(some, 'p', { id: 'same', unread: { boxId: 'box' } }));
+      }),
+    );
+    expect(results.flatMap(({ appended }) => appended).filter((position) => position instanceof Error)).toEqual([]);
+    for (const user of users) {
+      expect((await one.broker.read(user, null, 0)).top.offset).toBe(1);
+      expect(await two.broker.counters!.counts(user)).toEqual({ box: 1 });
+    }
+  });
+});
+
+describe('a Redis that has lost what it had accepted', () => {
+  it('came back older: a new generation, told to who follows, and no position holds', async () => {
+    await start('rdb');
+    const bench = open();
+    await bench.say(bench.ann, 'a');
+    const kept = await bench.top(bench.ann);
+    await redis.saveCopy('older');
+    await bench.say(bench.ann, 'b', 'c');
+    const lost = await bench.top(bench.ann);
+    const statuses = statusesOf(bench);
+    await redis.kill();
+    await eventually('the loss of the connection', () => bench.broker.status === 'lost');
+    await redis.restoreCopy('older');
+    await redis.start();
+    await isReady(bench);
+    expect(statuses).toEqual(['lost', 'ready']);
+    for (const position of [kept, lost]) {
+      expect(isProven(position, await bench.broker.read(bench.ann, position, 10))).toBe(false);
+    }
+    await bench.say(bench.ann, 'd', 'e', 'f');
+    for (const position of [kept, lost]) {
+      expect(isProven(position, await bench.broker.read(bench.ann, position, 10))).toBe(false);
+    }
+  });
+
+  it('grew past the old offsets before any publisher of the lost part came back: the tags tell', async () => {
+    await start('rdb');
+    const gone = open();
+    await gone.say(gone.ann, 'a');
+    await redis.saveCopy('older');
+    await gone.say(gone.ann, 'b', 'c');
+    const lost = await gone.top(gone.ann);
+    await gone.broker.close();
+    await redis.kill();
+    await redis.restoreCopy('older');
+    await redis.start();
+    const fresh = open();
+    for (const grown of ['d', 'e', 'f']) {
+      await fresh.say(gone.ann, grown);
+      expect(isProven(lost, await fresh.broker.read(gone.ann, lost, 10))).toBe(false);
+    }
+  });
+
+  it('was flushed: a new generation by the next probe, and who follows is told', async () => {
+    await start();
+    const bench = open();
+    await bench.say(bench.ann, 'a');
+    const position = await bench.top(bench.ann);
+    const statuses = statusesOf(bench);
+    await redis.cli('FLUSHALL');
+    await eventually('the probe', () => statuses.length === 2);
+    expect(statuses).toEqual(['lost', 'ready']);
+    expect((await bench.top(bench.ann)).epoch).not.toBe(position.epoch);
+  });
+
+  it('restarted whole: positions hold, and with rollback strict they do not', async () => {
+    await start('aof-always');
+    const [detecting, strict] = [open(), open({ prefix: 'strict', rollback: 'strict' })];
+    await detecting.say(detecting.ann, 'a');
+    await strict.say(strict.ann, 'a');
+    const [one, other] = [await detecting.top(detecting.ann), await strict.top(strict.ann)];
+    await redis.kill();
+    await eventually('the loss', () => [detecting, strict].every(({ broker }) => broker.status === 'lost'));
+    await redis.start();
+    await Promise.all([detecting, strict].map(isReady));
+    expect(isProven(one, await detecting.broker.read(detecting.ann, one, 10))).toBe(true);
+    expect(isProven(other, await strict.broker.read(strict.ann, other, 10))).toBe(false);
+  });
+});
+
+describe('what is kept', () => {
+  beforeEach(() => start());
+
+  it('has an end, but for counts, the generation and the layout', async () => {
+    const bench = open({ marksMs: 5_000, positionMs: 7_000, deduplicationMs: 3_000, history: { ageMs: 1_000 } });
+    const write = { id: 'one', unread: { boxId: 'box' } };
+    await bench.broker.publish(messageTo([bench.ann], 'p', write));
+    await bench.broker.mark(bench.ann, {});
+    await bench.top(bench.bob);
+    await isReady(bench);
+    const kept = (await redis.cli('KEYS', '*')).split('\n');
+    const ends = await Promise.all(kept.map(async (name) => [name, Number(await redis.cli('PTTL', name))] as const));
+    const endless = ends.filter(([, ms]) => ms < 0).map(([name]) => name);
+    expect(endless.sort()).toEqual([key('c', bench.ann), `{${PREFIX}:0}:g`, `{${PREFIX}}:layout`].sort());
+    expect(kept).toHaveLength(9);
+  });
+
+  it('is laid out for so many partitions, and another number is refused with what to change', async () => {
+    const bench = open({ partitions: 2 });
+    await bench.say(bench.ann, 'a');
+    const other = open({ partitions: 3 });
+    await expect(other.top(bench.ann)).rejects.toThrow(
+      /"format 1, partitions 2".*give every process the same partitions/,
+    );
+    expect(partitionOf(bench.ann, 2)).toBeLessThan(2);
+  });
+});
