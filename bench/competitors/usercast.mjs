@@ -1,6 +1,7 @@
 // usercast as a host mounts it: the built package, a JWT on every handshake, a broker with its history, counters and
 // deduplication: the one in memory, or one between processes. Its clients choose between plain sessions and `usercast.v1`.
 
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createUsercast, jwtVerifier, memoryBroker } from '../../dist/src/index.js';
 
@@ -16,6 +17,9 @@ export const BROKERS = {
     return natsBroker({ servers });
   },
 };
+
+/** Whether `dist/` has this broker. */
+export const isBuilt = (broker) => existsSync(new URL(`../../dist/adapters/${broker}/index.js`, import.meta.url));
 
 export async function start({ quiet, keys, historyMessages, between, brokerUrl }) {
   const server = createServer();
