@@ -23,8 +23,8 @@ export class SoakClient {
   readonly witness: Witness;
   /** Connections by transport that brought at least a cursor. */
   readonly connections: Record<SoakTransport, number> = { websocket: 0, sse: 0, poll: 0 };
-  /** Connections among them that the server ended, or that broke. */
-  lost = 0;
+  /** Those among them that the server ended, or that broke. */
+  readonly lost: Record<SoakTransport, number> = { websocket: 0, sse: 0, poll: 0 };
   refused = 0;
   #pauseMs = PAUSE_MS;
   readonly #options: SoakClientOptions;
@@ -46,7 +46,7 @@ export class SoakClient {
     } catch {
       if (signal.aborted) return;
       const wasOpen = this.connections[transport] > before;
-      if (wasOpen) this.lost++;
+      if (wasOpen) this.lost[transport]++;
       else this.refused++;
       this.#pauseMs = wasOpen ? PAUSE_MS : Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS);
       await new Promise((resolve) => setTimeout(resolve, this.#pauseMs * (0.5 + this.#options.random() / 2)));

@@ -1,6 +1,6 @@
 // The control of the checker that the soak and the properties rely on: it sees each thing that can go wrong.
 
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { encodeCursor, ORIGIN_TAG } from '../../src/protocol/cursor.ts';
 import { type Evidence, violationsOf, Witness } from '../support/invariants.ts';
 
@@ -108,4 +108,40 @@ it('two clients of one user that saw different messages at one place are told ap
   });
   const rest = { accepted: [], tops: new Map([['ann', place(1)]]), counts: new Map([['ann', { box: 1 }]]) };
   expect(violationsOf({ witnesses, ...rest })).toEqual(['ann, client 1: saw event 2 where another client saw event 1']);
+});
+
+describe('where offsets may leave room', () => {
+  const seenAt = (...offsets: readonly number[]): Witness => {
+    const witness = new Witness('ann');
+    witness.take(ready(0));
+    for (const offset of offsets) witness.take(message(offset));
+    return witness;
+  };
+  const found = (witnesses: readonly Witness[], accepted: readonly number[]): string[] =>
+    violationsOf({
+      accepted: accepted.map((n) => ({ userId: 'ann', id: `event ${n}`, boxId: 'box', fromMs: 0 })),
+      witnesses,
+      tops: new Map([['ann', place(9)]]),
+      counts: new Map(),
+      dense: false,
+      exactCounts: false,
+    });
+
+  it('the checker takes what only grows', () => {
+    expect(found([seenAt(2, 5, 9), seenAt(2, 5, 9)], [2, 5, 9])).toEqual([]);
+    expect(found([seenAt(5, 2, 9)], []).join()).toMatch(/event 2 at offset 2 came after 5/);
+  });
+
+  it('the checker sees that a client went past what another one has', () => {
+    const witnesses = [seenAt(2, 5, 9), seenAt(2, 9)];
+    expect(found(witnesses, [2, 5, 9])).toEqual(['ann, client 1: went past event 5 at offset 5']);
+    expect(found(witnesses, [2, 9])).toEqual([]);
+  });
+
+  it('a reset excuses what another one has', () => {
+    const witness = seenAt(2);
+    witness.reset(cursor(7), null);
+    witness.take(message(9));
+    expect(found([seenAt(2, 5, 9), witness], [2, 5, 9])).toEqual([]);
+  });
 });

@@ -8,6 +8,7 @@ import { program } from '../needs.mjs';
 import { eventually } from '../raw-client.ts';
 import { freePort } from './free-port.ts';
 import { type Place, RealServer, say, startInPlace } from './real-server.ts';
+import { TcpProxy } from './tcp-proxy.ts';
 
 const execute = promisify(execFile);
 const SYNCED_WITHIN_MS = 10_000;
@@ -85,12 +86,7 @@ export class RedisServer extends RealServer {
     if (this.persistence === 'none') await rm(this.#dump, { force: true });
   }
 
-  /** A replica becomes a primary, with what it has got. */
-  async promote(): Promise<void> {
-    await this.cli('REPLICAOF', 'NO', 'ONE');
-  }
-
-  /** Resolves when a replica is connected and has everything that its primary has. */
+  /** Resolves when a replica is connected to its primary and in step with it. */
   async synced(): Promise<void> {
     const isUp = async (): Promise<boolean> => (await this.info('replication', 'master_link_status')) === 'up';
     await eventually('the replica is in step', isUp, SYNCED_WITHIN_MS);
@@ -106,10 +102,46 @@ export function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
   return startInPlace({ ...options, pick: () => freePort() }, (place) => new RedisServer(place, options));
 }
 
+/** A replica whose wire to its primary a test can hold up. */
+export class RedisReplica extends RedisServer {
+  readonly #wire: TcpProxy;
+
+  constructor(place: Place, options: RedisOptions, wire: TcpProxy) {
+    super(place, options);
+    this.#wire = wire;
+  }
+
+  /** What its primary writes from here on does not reach it. */
+  lag(): void {
+    this.#wire.drop('down');
+  }
+
+  /** It gets what it has missed. */
+  async catchUp(): Promise<void> {
+    this.#wire.pass();
+    this.#wire.cutAll();
+    await this.synced();
+  }
+
+  /** Becomes a primary, with what it has got. */
+  async promote(): Promise<void> {
+    await this.cli('REPLICAOF', 'NO', 'ONE');
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    await this.#wire.stop();
+  }
+}
+
 /** A replica of a running server; resolves when it is in step. */
-export async function startRedisReplica(of: RedisServer, options: RedisOptions = {}): Promise<RedisServer> {
-  const config = ['--replicaof', `127.0.0.1 ${of.port}`, ...(options.config ?? [])];
-  const replica = await startRedis({ ...options, config });
+export async function startRedisReplica(of: RedisServer, options: RedisOptions = {}): Promise<RedisReplica> {
+  const wire = await new TcpProxy(of.port).start();
+  const config = ['--replicaof', `127.0.0.1 ${wire.port}`, ...(options.config ?? [])];
+  const replica = await startInPlace(
+    { ...options, pick: () => freePort() },
+    (place) => new RedisReplica(place, { ...options, config }, wire),
+  );
   await replica.synced();
   return replica;
 }

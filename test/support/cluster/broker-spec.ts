@@ -1,0 +1,72 @@
+// Which broker a server process runs on, as data: it crosses to the process, which makes the broker.
+
+import { Redis as IoRedis } from 'ioredis';
+import { createClient, createCluster } from 'redis';
+import {
+  type NatsBrokerOptions,
+  type NatsCounterOptions,
+  natsBroker,
+  natsCounters,
+} from '../../../adapters/nats/index.ts';
+import { type RedisBrokerOptions, type RedisClient, redisBroker } from '../../../adapters/redis/index.ts';
+import { type Broker, type CounterStore, type MemoryBrokerOptions, memoryBroker } from '../../../src/index.ts';
+import { type BrokerFaults, type FaultyBroker, faultyBroker } from '../../../src/testing/index.ts';
+import { type Sabotage, sabotaged } from './sabotage.ts';
+
+/** `options` are those of the broker, as far as they are data. */
+export type BrokerSpec = (
+  | { readonly kind: 'memory'; readonly options?: MemoryBrokerOptions }
+  | {
+      readonly kind: 'redis';
+      readonly options: Omit<RedisBrokerOptions, 'client'> & { readonly url: string | readonly string[] };
+      /** By a client of this kind that the host made, instead of by the URL; several URLs are a cluster. */
+      readonly client?: 'node-redis' | 'ioredis';
+    }
+  | {
+      readonly kind: 'nats';
+      readonly options: Omit<NatsBrokerOptions, 'connection'> & { readonly servers: string | readonly string[] };
+      /** Of the counter store, which is on the same servers. */
+      readonly counters?: Omit<NatsCounterOptions, 'connection' | 'servers'>;
+    }
+) & {
+  /** Defences that are switched off. */
+  readonly sabotage?: readonly Sabotage[];
+  /** Puts a `faultyBroker` in front. */
+  readonly faults?: Partial<BrokerFaults> & { readonly seed?: number; readonly maxDelayMs?: number };
+};
+
+/** What a process has of its broker. */
+export interface OpenBroker {
+  /** For usercast. */
+  readonly broker: Broker;
+  /** As it is, for the test. */
+  readonly actual: Broker;
+  readonly faulty: FaultyBroker | null;
+  /** null: the broker counts. */
+  readonly counters: CounterStore | null;
+}
+
+/** Made, and never connected: the broker makes its own after it. */
+function hostClient(kind: 'node-redis' | 'ioredis', url: string | readonly string[]): RedisClient {
+  const urls = typeof url === 'string' ? null : [...url];
+  if (kind === 'ioredis') {
+    return urls ? new IoRedis.Cluster(urls, { lazyConnect: true }) : new IoRedis(String(url), { lazyConnect: true });
+  }
+  return urls ? createCluster({ rootNodes: urls.map((one) => ({ url: one })) }) : createClient({ url: String(url) });
+}
+
+function create(spec: BrokerSpec): Broker {
+  if (spec.kind === 'memory') return memoryBroker(spec.options);
+  if (spec.kind === 'redis') {
+    const { url, ...options } = spec.options;
+    return redisBroker({ ...options, ...(spec.client ? { client: hostClient(spec.client, url) } : { url }) });
+  }
+  return natsBroker(spec.options);
+}
+
+export function openBroker(spec: BrokerSpec): OpenBroker {
+  const actual = create(spec);
+  const faulty = spec.faults ? faultyBroker(actual, spec.faults) : null;
+  const counters = spec.kind === 'nats' ? natsCounters({ servers: spec.options.servers, ...spec.counters }) : null;
+  return { actual, faulty, counters, broker: sabotaged(faulty ?? actual, spec.sabotage ?? []) };
+}
