@@ -3,7 +3,7 @@
 
 import { monotonicMs, setTimer } from '../../src/timers.ts';
 
-/** A call that has to settle in time. @internal */
+/** A call that has to settle in time. */
 export abstract class Pending {
   dueMs = 0;
   /** In the list, so not settled. */
@@ -15,7 +15,7 @@ export abstract class Pending {
   abstract expire(): void;
 }
 
-/** @internal */
+/** What is in flight, first come first due. */
 export class Deadlines {
   readonly deadlineMs: number;
   size = 0;

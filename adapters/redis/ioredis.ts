@@ -95,7 +95,7 @@ class IoRedisWire implements RedisWire {
   }
 }
 
-/** One server, after the host's client; with Sentinels, whoever is the primary when a connection is made. @internal */
+/** One server, after the host's client; with Sentinels, whoever is the primary when a connection is made. */
 export class IoRedisDriver implements RedisDriver {
   readonly isCluster: boolean = false;
   readonly database: number;
@@ -122,7 +122,7 @@ export class IoRedisDriver implements RedisDriver {
   }
 }
 
-/** A cluster after the host's: its own way of finding the nodes, its credentials, and its map of addresses. @internal */
+/** A cluster after the host's: its own way of finding the nodes, its credentials, and its map of addresses. */
 export class IoRedisClusterDriver extends IoRedisDriver {
   override readonly isCluster = true;
   readonly #cluster: IoRedisCluster;

@@ -48,9 +48,9 @@ export class Partition {
     return `${this.#channels}u:${userId}`;
   }
 
-  /** What is before the user id in a channel's name. */
-  get channelPrefix(): string {
-    return `${this.#channels}u:`;
+  /** Of all processes that have a subscriber in this partition. */
+  get commonChannel(): string {
+    return `${this.#channels}a`;
   }
 
   probe(processName: string): string {

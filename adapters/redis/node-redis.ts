@@ -90,7 +90,7 @@ class NodeRedisWire implements RedisWire {
   }
 }
 
-/** One server, by URL or after the host's client. @internal */
+/** One server, by URL or after the host's client. */
 export class NodeRedisDriver implements RedisDriver {
   readonly isCluster: boolean = false;
   readonly database: number;
@@ -117,7 +117,7 @@ export class NodeRedisDriver implements RedisDriver {
   }
 }
 
-/** A server, or the start nodes of a cluster, by URL: the credentials of the first are those of all. @internal */
+/** A server, or the start nodes of a cluster, by URL: the credentials of the first are those of all. */
 export class UrlDriver extends NodeRedisDriver {
   override readonly isCluster: boolean;
   readonly #urls: readonly URL[];
@@ -151,7 +151,7 @@ async function loadRedis(): Promise<{ createClient(options: object): NodeRedis }
   }
 }
 
-/** A cluster after the host's: its own way of finding the nodes, its credentials, and its map of addresses. @internal */
+/** A cluster after the host's: its own way of finding the nodes, its credentials, and its map of addresses. */
 export class NodeRedisClusterDriver extends NodeRedisDriver {
   override readonly isCluster = true;
   readonly #cluster: NodeRedisCluster;
@@ -203,7 +203,7 @@ export class NodeRedisClusterDriver extends NodeRedisDriver {
   }
 }
 
-/** By a map, or a function, from `host:port` to where a node is really reached. @internal */
+/** By a map, or a function, from `host:port` to where a node is really reached. */
 export function mapped(map: unknown, address: RedisAddress): RedisAddress {
   const name = `${address.host}:${address.port}`;
   const found: unknown =

@@ -20,7 +20,6 @@ import { slotOf } from './slots.ts';
 /**
  * Connects at once, and goes on trying.
  * @throws TypeError when `url` or `client` is none that can be used; it says what to pass, and shows no URL.
- * @internal
  */
 export function openRedisLink(options: RedisLinkOptions): RedisLink {
   return new OpenRedisLink(driverOf(options.connection), options);
@@ -114,8 +113,12 @@ class OpenRedisLink implements RedisLink {
         isOn: (channel) => this.#channels.isOn(channel),
         subscribe: (channel) => this.#channels.subscribe(channel),
         unsubscribe: (channel) => this.#channels.unsubscribe(channel),
-        silent: (channel) => this.#renew(this.#nodes.of(slot(channel)), true, new Error('a probe had no answer')),
-        deaf: (channel) => this.#renew(this.#nodes.of(slot(channel)), false, new Error('a probe was not heard')),
+        silent: (channel) => {
+          const node = this.#nodes.of(slot(channel));
+          node?.commands.renew(new Error('a probe had no answer'));
+          node?.group?.connection.renew(new Error('a probe had no answer'));
+        },
+        deaf: (channel) => this.#nodes.of(slot(channel))?.group?.connection.renew(new Error('a probe was not heard')),
       });
     }
     driver.prepare().then(
@@ -182,10 +185,10 @@ class OpenRedisLink implements RedisLink {
         this.#calls.wake();
         this.#settle();
       },
-      down: (wire, meant) => {
+      down: (wire, isReplaced) => {
         this.#lost();
         this.#nodes.outdated();
-        this.#calls.dropped(wire, meant, commands);
+        this.#calls.dropped(wire, isReplaced, commands);
       },
       message: () => {},
       moved: () => {},
@@ -231,14 +234,12 @@ class OpenRedisLink implements RedisLink {
   }
 
   #demoted(connection: RedisConnection): void {
-    for (const node of this.#nodes.all.values()) {
-      if (node.commands === connection) this.#renew(node, true, new Error('the server is a replica'));
+    const cause = new Error('the server is a replica');
+    for (const { commands, group } of this.#nodes.all.values()) {
+      if (commands !== connection) continue;
+      commands.renew(cause, true);
+      group?.connection.renew(cause, true);
     }
-  }
-
-  #renew(node: RedisNode | null, isBoth: boolean, cause: Error): void {
-    if (isBoth) node?.commands.renew(cause);
-    node?.group?.connection.renew(cause);
   }
 
   #addressOf(connection: RedisConnection | null): RedisAddress | null {

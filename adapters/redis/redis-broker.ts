@@ -15,16 +15,19 @@ import type {
 } from '../../src/index.ts';
 import { UsercastError } from '../../src/index.ts';
 import { randomName } from '../../src/random.ts';
+import { type AppendReply, appendCall, stampOf, takeAppended } from './append-call.ts';
 import { type Batch, batchesOf } from './batches.ts';
-import { Partition, partitionOf } from './keys.ts';
+import { partitionOf } from './keys.ts';
 import { checkLayout } from './layout.ts';
+import { LocalUsers } from './local-users.ts';
+import { Part } from './part.ts';
 import { openRedisLink, type RedisLink, type RedisScript } from './redis-link.ts';
 import {
   type RedisBrokerOptions,
   type ResolvedRedisBrokerOptions,
   resolveRedisBrokerOptions,
 } from './redis-options.ts';
-import { type AppendReply, hand, type ReadReply, sliceOf, takeAppended, topsOf } from './replies.ts';
+import { type ReadReply, sliceOf, topsOf } from './replies.ts';
 import * as scripts from './scripts.ts';
 
 /** A `Broker` in Redis; it keeps the counts too. */
@@ -41,17 +44,8 @@ export function redisBroker(options: RedisBrokerOptions): RedisBroker {
 }
 
 const CLUSTER_PARTITIONS = 32;
-/** A call without an id is remembered so long, for the retries of the connection. */
-const RETRY_MS = 60_000;
 const MAX_MARKS = 100;
 const WHISPERS = 500;
-
-/** A partition, and what this process knows of it. */
-class Part extends Partition {
-  /** Of this process's writes, how many Redis is known to have carried out. */
-  written = 0;
-  generationSeen: string | null = null;
-}
 
 type Scripts = Record<'append' | 'probe' | 'mark' | 'whisper', RedisScript>;
 
@@ -62,10 +56,7 @@ class BrokerOnRedis implements RedisBroker {
   readonly #link: RedisLink;
   readonly #parts: readonly Part[];
   readonly #scripts: Scripts;
-  readonly #name = randomName(12);
-  readonly #strict: string;
-  /** By channel. */
-  readonly #listeners = new Map<string, StreamListener[]>();
+  readonly #users = new LocalUsers(() => this.#link);
   readonly #statusListeners = new Set<(status: BrokerStatus) => void>();
   #status: BrokerStatus = 'connecting';
   #closed = false;
@@ -82,20 +73,20 @@ class BrokerOnRedis implements RedisBroker {
 
   constructor(options: ResolvedRedisBrokerOptions) {
     this.#options = options;
-    this.#strict = options.isStrict ? '1' : '';
     this.#link = openRedisLink({
       connection: options.connection,
       deadlineMs: options.deadlineMs,
       probeMs: options.probeMs,
-      probes: () => this.#parts.map((part) => ({ channel: part.probe(this.#name), send: () => this.#probe(part) })),
-      onMessage: (channel, message) => {
-        const listeners = this.#listeners.get(channel);
-        if (listeners) hand(message, listeners);
-      },
+      probes: () => this.#parts.map((part) => ({ channel: part.probeChannel, send: () => this.#probe(part) })),
+      onMessage: (channel, message) => this.#users.take(channel, message),
     });
     const { isCluster, database } = this.#link;
+    const name = randomName(12);
     const count = options.partitions ?? (isCluster ? CLUSTER_PARTITIONS : 1);
-    this.#parts = Array.from({ length: count }, (_, index) => new Part(options.prefix, index, database));
+    this.#parts = Array.from(
+      { length: count },
+      (_, index) => new Part(options.prefix, index, database, name, options.isStrict),
+    );
     this.#scripts = isCluster
       ? (Object.fromEntries(Object.entries(PLAIN).map(([name, one]) => [name, scripts.sharded(one)])) as Scripts)
       : PLAIN;
@@ -119,36 +110,13 @@ class BrokerOnRedis implements RedisBroker {
     return { appended, duplicates: duplicates.reduce((sum, count) => sum + count, 0) };
   }
 
-  async #append({ id, tag }: BrokerMessage, batch: Batch, appended: (Position | Error)[]): Promise<number> {
+  async #append(message: BrokerMessage, batch: Batch, appended: (Position | Error)[]): Promise<number> {
     const part = this.#parts[batch.partition]!;
-    const { history, positionMs, deduplicationMs } = this.#options;
-    const record = part.record(id ?? `call:${tag}`);
-    const keys = [part.generation, part.writes(this.#name), record];
-    const renewMs = this.#renewMs;
-    const args = [
-      ...this.#generation(part),
-      tag,
-      String(batch.number),
-      this.#stamp(),
-      String(history.messages + 1),
-      String(history.ageMs + renewMs),
-      String(positionMs + renewMs),
-      String(id === undefined ? RETRY_MS : deduplicationMs),
-      String(part.channelPrefix.length),
-    ];
-    for (const { payload, unread, ack, userIds } of batch.deliveries) {
-      const box = unread ?? ack;
-      args.push(payload, unread ? '1' : '0', box?.boxId ?? '', unread ? '+' : ack ? '-' : '', String(userIds.length));
-      for (const userId of userIds) {
-        keys.push(part.top(userId), part.stream(userId));
-        if (box) keys.push(part.counts(userId));
-        args.push(part.channel(userId));
-      }
-    }
+    const { keys, args } = appendCall(message, batch, part, this.#options);
     try {
       const reply = (await this.#link.run(this.#scripts.append, keys, args)) as AppendReply;
-      this.#wrote(part, reply[0]);
-      return takeAppended(reply, tag, batch.places, appended);
+      part.wrote(reply[0]);
+      return takeAppended(reply, message.tag, batch.places, appended);
     } catch (cause) {
       const error = cause instanceof Error ? cause : new UsercastError('broker_unavailable', String(cause));
       for (const place of batch.places) appended[place] = error;
@@ -157,29 +125,7 @@ class BrokerOnRedis implements RedisBroker {
   }
 
   async subscribe(userId: string, listener: StreamListener): Promise<Unsubscribe> {
-    const part = await this.#part(userId);
-    const channel = part.channel(userId);
-    const listeners = this.#listeners.get(channel);
-    this.#listeners.set(channel, [...(listeners ?? []), listener]);
-    const leave = (): void => this.#unlisten(channel, listener);
-    try {
-      await this.#link.subscribe(channel);
-      return leave;
-    } catch (cause) {
-      leave();
-      throw cause;
-    }
-  }
-
-  #unlisten(channel: string, listener: StreamListener): void {
-    const listeners = this.#listeners.get(channel);
-    if (!listeners?.includes(listener)) return;
-    const others = listeners.filter((one) => one !== listener);
-    if (others.length > 0) this.#listeners.set(channel, others);
-    else {
-      this.#listeners.delete(channel);
-      this.#link.unsubscribe(channel);
-    }
+    return this.#users.listen(await this.#part(userId), userId, listener);
   }
 
   async read(userId: string, after: Position | null, limit: number): Promise<StreamSlice> {
@@ -190,7 +136,7 @@ class BrokerOnRedis implements RedisBroker {
   #read(part: Part, userId: string, after: Position | null, limit: number): Promise<unknown> {
     const keys = [part.top(userId), part.stream(userId), part.counts(userId), part.marks(userId)];
     return this.#run(scripts.READ, part, keys, [
-      this.#stamp(),
+      stampOf(this.#options),
       String(this.#options.positionMs),
       after?.epoch ?? '',
       String(after?.offset ?? 0),
@@ -202,7 +148,7 @@ class BrokerOnRedis implements RedisBroker {
     await this.#ready();
     const asked = [...this.#grouped(userIds)].map(async ([part, users]) => {
       const keys = users.flatMap((userId) => [part.top(userId), part.stream(userId), part.marks(userId)]);
-      const args = [this.#stamp(), String(this.#options.positionMs)];
+      const args = [stampOf(this.#options), String(this.#options.positionMs)];
       return topsOf(users, (await this.#run(scripts.TOPS, part, keys, args)) as string[]);
     });
     return new Map((await Promise.all(asked)).flat());
@@ -234,46 +180,24 @@ class BrokerOnRedis implements RedisBroker {
   async mark(userId: string, target: DisconnectTarget): Promise<void> {
     const part = await this.#part(userId);
     const args = [JSON.stringify(target), String(this.#options.marksMs), String(MAX_MARKS), part.channel(userId)];
-    this.#wrote(part, (await this.#run(this.#scripts.mark, part, [part.marks(userId)], args)) as number);
+    part.wrote((await this.#run(this.#scripts.mark, part, [part.marks(userId)], args)) as number);
   }
 
   async forget(userId: string): Promise<void> {
     const part = await this.#part(userId);
     const keys = [part.top(userId), part.stream(userId), part.counts(userId)];
-    this.#wrote(part, (await this.#run(scripts.FORGET, part, keys, [])) as number);
+    part.wrote((await this.#run(scripts.FORGET, part, keys, [])) as number);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#listeners.clear();
+    this.#users.clear();
     await this.#link.close();
     this.#tell('lost');
   }
 
   #run(script: RedisScript, part: Part, keys: readonly string[], args: readonly string[]): Promise<unknown> {
-    const all = [part.generation, part.writes(this.#name), ...keys];
-    return this.#link.run(script, all, [...this.#generation(part), ...args]);
-  }
-
-  /** What every script begins with: see `GENERATION`. */
-  #generation(part: Part): [string, string, string] {
-    return [String(part.written), randomName(16), this.#strict];
-  }
-
-  #wrote(part: Part, written: number): void {
-    if (written > part.written) part.written = written;
-  }
-
-  /** How often the life of a used stream is renewed. */
-  get #renewMs(): number {
-    return Math.ceil(this.#options.history.ageMs / 4);
-  }
-
-  #stamp(): string {
-    return Math.floor(Date.now() / this.#renewMs)
-      .toString(36)
-      .padStart(7, '0')
-      .slice(-7);
+    return this.#link.run(script, [...part.keys, ...keys], [...part.args, ...args]);
   }
 
   async #part(userId: string): Promise<Part> {
@@ -309,10 +233,9 @@ class BrokerOnRedis implements RedisBroker {
   }
 
   async #probe(part: Part): Promise<void> {
-    const args = [String(this.#options.positionMs), part.probe(this.#name)];
-    const generation = (await this.#run(this.#scripts.probe, part, [], args)) as string;
-    const isNew = part.generationSeen !== null && part.generationSeen !== generation;
-    part.generationSeen = generation;
+    const args = [String(this.#options.positionMs), part.probeChannel, part.commonChannel];
+    const reply = await this.#run(this.#scripts.probe, part, [], args);
+    const isNew = part.probed(...(reply as [generation: string, processes: number]));
     // All streams of the partition have begun anew: who stands in one must hear of it soon.
     if (isNew && this.#status === 'ready') {
       this.#tell('lost');

@@ -11,7 +11,7 @@ import type { RedisAddress, RedisWire } from './redis-wire.ts';
 /** How many calls may be in flight, those that wait for a connection among them. */
 const MAX_IN_FLIGHT = 10_000;
 
-/** Where the calls go. @internal */
+/** Where the calls go. */
 export interface CallRoutes {
   readonly isCluster: boolean;
   /** The command connection of the primary that has the key; null while it is not known. */
@@ -59,7 +59,7 @@ class Call extends Pending {
   }
 }
 
-/** @internal */
+/** The calls of a link. */
 export class RedisCalls {
   readonly #deadlines: Deadlines;
   readonly #routes: CallRoutes;
@@ -94,12 +94,12 @@ export class RedisCalls {
     for (const call of waiting) this.#send(call);
   }
 
-  /** The wire is gone; what was in flight on it may have been done or not. */
-  dropped(wire: RedisWire, meant: boolean, connection: RedisConnection): void {
+  /** The wire is gone; what was in flight on it may have been done or not, and can be done again. */
+  dropped(wire: RedisWire, isReplaced: boolean, connection: RedisConnection): void {
     for (const call of this.#deadlines) {
       if (!(call instanceof Call) || call.wire !== wire) continue;
       call.wire = null;
-      if (meant || this.#routes.isCluster) this.#again(call);
+      if (isReplaced || this.#routes.isCluster) this.#again(call);
       else this.#reject(call, unreachable(connection.lastError));
     }
   }

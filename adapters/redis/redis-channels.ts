@@ -50,7 +50,7 @@ class Waiter extends Pending {
   }
 }
 
-/** What the channels tell the link. @internal */
+/** What the channels tell the link. */
 export interface ChannelHooks {
   /** The slot of a channel; 0 where there are none. */
   slotOf(channel: string): number;
@@ -62,7 +62,7 @@ export interface ChannelHooks {
   outdated(): void;
 }
 
-/** @internal */
+/** The channels of a link, by name. */
 export class RedisChannels {
   /** How many were on and are not now. */
   restoring = 0;
@@ -131,7 +131,7 @@ export class RedisChannels {
       const group = this.hooks.group(channel.slot);
       if (!group || group === channel.group) continue;
       if (channel.group) {
-        donors.add(channel.group);
+        if (channel.state !== 'off') donors.add(channel.group);
         channel.group.leave(channel);
       }
       channel.group = group;
@@ -180,7 +180,7 @@ export class RedisChannels {
   }
 }
 
-/** The channels on one server. @internal */
+/** The channels on one server. */
 export class ChannelGroup {
   readonly connection: RedisConnection;
   readonly #channels: RedisChannels;

@@ -10,7 +10,7 @@ export interface RedisClient {
   on(event: string, listener: (...details: unknown[]) => void): unknown;
 }
 
-/** What is used of node-redis' client. @internal */
+/** What is used of node-redis' client. */
 export interface NodeRedis {
   readonly options?: { readonly socket?: object; readonly database?: number } | undefined;
   duplicate(overrides: object): NodeRedis;
@@ -24,10 +24,10 @@ export interface NodeRedis {
   sUnsubscribe(channels: string[]): Promise<unknown>;
 }
 
-/** @internal */
+/** Called for each message. */
 export type NodeRedisListener = (message: string, channel: string) => void;
 
-/** What is used of node-redis' cluster. @internal */
+/** What is used of node-redis' cluster. */
 export interface NodeRedisCluster {
   readonly masters: readonly object[];
   duplicate(overrides: object): NodeRedisCluster;
@@ -37,7 +37,7 @@ export interface NodeRedisCluster {
   nodeClient(node: object): NodeRedis | Promise<NodeRedis>;
 }
 
-/** What is used of ioredis' client. @internal */
+/** What is used of ioredis' client. */
 export interface IoRedis {
   readonly options: { readonly host?: string; readonly port?: number; readonly db?: number };
   /** Absent while there is no connection. */
@@ -53,7 +53,7 @@ export interface IoRedis {
   sunsubscribe(...channels: string[]): Promise<unknown>;
 }
 
-/** What is used of ioredis' cluster. @internal */
+/** What is used of ioredis' cluster. */
 export interface IoRedisCluster {
   readonly options?: { readonly natMap?: unknown };
   duplicate(startupNodes: readonly object[], overrides: object): IoRedisCluster;
@@ -63,7 +63,7 @@ export interface IoRedisCluster {
   nodes(role: 'master'): readonly IoRedis[];
 }
 
-/** A client, told apart. @internal */
+/** A client, told apart. */
 export type KnownClient =
   | { readonly kind: 'node-redis'; readonly client: NodeRedis }
   | { readonly kind: 'node-redis-cluster'; readonly client: NodeRedisCluster }
@@ -76,7 +76,6 @@ const PASS =
 /**
  * Says whose client it is.
  * @throws TypeError for anything else; it says what to pass.
- * @internal
  */
 export function knownClient(value: unknown): KnownClient {
   if (typeof value === 'string') throw new TypeError(`${PASS}; give an address as url`);

@@ -1,24 +1,26 @@
 // A connection that is made again whenever it is lost, with growing pauses. Two of these to each server: commands, and
 // subscriptions.
 
-import { monotonicMs, setTimer, type Timer } from '../../src/timers.ts';
+import { monotonicMs, setTimer, type Timer, withDeadline } from '../../src/timers.ts';
 import { bare, isPassing, replyCode } from './redis-errors.ts';
 import type { RedisWire, WireEvents } from './redis-wire.ts';
 
 const FIRST_PAUSE_MS = 50;
 const MAX_PAUSE_MS = 1_000;
+/** As if so many had failed. */
+const PATIENT_ATTEMPTS = 2;
 const LOADING_PAUSE_MS = 100;
 
-/** @internal */
+/** What a connection tells its owner. */
 export interface ConnectionHooks {
   up(): void;
-  /** `meant`: we ended it ourselves to make a better one. */
-  down(wire: RedisWire, meant: boolean): void;
+  /** `isReplaced`: nothing was wrong with it but whom it led to. */
+  down(wire: RedisWire, isReplaced: boolean): void;
   message(channel: string, message: string): void;
   moved(): void;
 }
 
-/** @internal */
+/** Connects when it is made, and goes on until it is closed. */
 export class RedisConnection {
   /** Null while there is none. */
   wire: RedisWire | null = null;
@@ -46,9 +48,11 @@ export class RedisConnection {
     return this.wire ? 0 : monotonicMs() - this.downSinceMs;
   }
 
-  /** Ends the connection and makes another. Does nothing while one is being made. */
-  renew(cause: Error): void {
-    if (this.wire) this.#lost(this.wire, cause, true);
+  /** Ends the connection and makes another, after a pause where `isPatient`. Does nothing while one is being made. */
+  renew(cause: Error, isPatient = false): void {
+    if (!this.wire) return;
+    if (isPatient) this.#attempts = PATIENT_ATTEMPTS;
+    this.#lost(this.wire, cause, isPatient);
   }
 
   close(): void {
@@ -61,7 +65,6 @@ export class RedisConnection {
 
   async #connect(): Promise<void> {
     let wire: RedisWire | null = null;
-    let limit: Timer | null = null;
     try {
       wire = this.#open({
         down: (cause) => wire && this.#lost(wire, cause, false),
@@ -69,32 +72,27 @@ export class RedisConnection {
         moved: this.#hooks.moved,
       });
       this.#trying = wire;
-      const late = new Promise<never>((_, reject) => {
-        limit = setTimer(() => reject(new Error(`no answer within ${this.#connectMs} ms`)), this.#connectMs);
-      });
-      await Promise.race([wire.connected, late]);
-      while (!(await Promise.race([isLoaded(wire), late]))) {
-        if (limit) clearTimeout(limit);
+      await withDeadline(wire.connected, this.#connectMs, 'redis');
+      while (this.#trying === wire && !(await withDeadline(isLoaded(wire), this.#connectMs, 'redis'))) {
         await new Promise<void>((resolve) => setTimer(resolve, LOADING_PAUSE_MS));
       }
-      if (this.#trying !== wire) return;
-      this.#trying = null;
-      this.wire = wire;
-      this.wasUp = true;
-      this.#attempts = 0;
-      this.#hooks.up();
     } catch (cause) {
+      wire?.destroy();
       if (wire && this.#trying !== wire) return;
       this.#trying = null;
-      wire?.destroy();
       this.lastError = bare(cause);
       this.#again();
-    } finally {
-      if (limit) clearTimeout(limit);
+      return;
     }
+    if (this.#trying !== wire) return;
+    this.#trying = null;
+    this.wire = wire;
+    this.wasUp = true;
+    this.#attempts = 0;
+    this.#hooks.up();
   }
 
-  #lost(wire: RedisWire, cause: Error, meant: boolean): void {
+  #lost(wire: RedisWire, cause: Error, isReplaced: boolean): void {
     // While it is being made, `connected` or the greeting fails as well and says why.
     if (this.wire !== wire) return;
     this.wire = null;
@@ -102,7 +100,7 @@ export class RedisConnection {
     this.lastError = bare(cause);
     wire.destroy();
     this.#again();
-    this.#hooks.down(wire, meant);
+    this.#hooks.down(wire, isReplaced);
   }
 
   #again(): void {

@@ -7,7 +7,7 @@ import { bare } from './redis-errors.ts';
 import type { RedisAddress, RedisDriver, RedisWire } from './redis-wire.ts';
 import { SLOTS, type SlotRange, slotRanges } from './slots.ts';
 
-/** One server. @internal */
+/** One server. */
 export interface RedisNode {
   /** Null: the one there is. */
   readonly address: RedisAddress | null;
@@ -16,7 +16,7 @@ export interface RedisNode {
   readonly group: ChannelGroup | null;
 }
 
-/** @internal */
+/** What the servers ask of the link, and tell it. */
 export interface NodeHooks {
   create(address: RedisAddress | null): RedisNode;
   /** Slots have changed hands, or are known for the first time. */
@@ -33,7 +33,7 @@ const ASKED = 3;
 
 const nameOf = ({ host, port }: RedisAddress): string => `${host}:${port}`;
 
-/** @internal */
+/** The servers of a link, each with its connections. */
 export class RedisNodes {
   /** By address. */
   readonly all = new Map<string, RedisNode>();

@@ -30,7 +30,7 @@ class Course {
   }
 }
 
-/** What the probes need of the link. @internal */
+/** What the probes need of the link. */
 export interface ProbeHooks {
   probes(): readonly RedisProbe[];
   isOn(channel: string): boolean;
@@ -42,7 +42,7 @@ export interface ProbeHooks {
   deaf(channel: string): void;
 }
 
-/** @internal */
+/** Sends the probes of a link in turns, and judges what became of the last ones. */
 export class RedisProbes {
   readonly #hooks: ProbeHooks;
   readonly #turnMs: number;

@@ -1,13 +1,13 @@
 // One connection to one server, from its beginning to its end, whichever library carries it. It never comes back by
 // itself: RedisConnection makes another.
 
-/** @internal */
+/** Where a node listens. */
 export interface RedisAddress {
   readonly host: string;
   readonly port: number;
 }
 
-/** What a connection tells. Nothing comes after `down`, or after `destroy`. @internal */
+/** What a connection tells. Nothing comes after `down`, or after `destroy`. */
 export interface WireEvents {
   /** It was made, and is lost; what was in flight has an unknown outcome. */
   down(cause: Error): void;
@@ -16,7 +16,7 @@ export interface WireEvents {
   moved(): void;
 }
 
-/** @internal */
+/** One connection. */
 export interface RedisWire {
   /** Settles once: when it can be used, or when it could not be made. */
   readonly connected: Promise<void>;
@@ -26,7 +26,7 @@ export interface RedisWire {
   destroy(): void;
 }
 
-/** Makes connections by one library, as the host would. @internal */
+/** Makes connections by one library, as the host would. */
 export interface RedisDriver {
   readonly isCluster: boolean;
   readonly database: number;

@@ -1,14 +1,13 @@
 // What Redis answers and sends, read into the words of the Broker contract.
 
-import {
-  type DisconnectMark,
-  type DisconnectTarget,
-  type Position,
-  type Publication,
-  type StreamListener,
-  type StreamSlice,
-  type StreamTop,
-  UsercastError,
+import type {
+  DisconnectMark,
+  DisconnectTarget,
+  Position,
+  Publication,
+  StreamListener,
+  StreamSlice,
+  StreamTop,
 } from '../../src/index.ts';
 
 const EPOCH = 16;
@@ -34,7 +33,7 @@ function markOf(stored: string): DisconnectMark {
   return { ...target, number: Number(stored.slice(0, space)) };
 }
 
-/** Gives a message from a user's channel to those who listen. */
+/** Gives a message from a user's own channel to those who listen. */
 export function hand(message: string, listeners: readonly StreamListener[]): void {
   const kind = message[0];
   if (kind === 'w') {
@@ -63,6 +62,33 @@ function publicationOf(message: string): Publication {
     payload: message.slice(flagAt + 1),
     unread: message[flagAt] === '1',
   };
+}
+
+/**
+ * Gives a message from a partition's channel to those of its recipients who have listeners here.
+ * `<epoch><tag><1 where it counted><offset, tag before, for each recipient>\n<recipients as JSON>\n<payload>`; a dash for
+ * who is not told, for it had the message already.
+ */
+export function handToAll(
+  message: string,
+  listenersOf: (userId: string) => readonly StreamListener[] | undefined,
+): void {
+  const placesAt = EPOCH + TAG + 1;
+  const usersAt = message.indexOf('\n', placesAt) + 1;
+  const payloadAt = message.indexOf('\n', usersAt) + 1;
+  const places = message.slice(placesAt, usersAt - 1).split(' ');
+  const userIds = JSON.parse(message.slice(usersAt, payloadAt - 1)) as string[];
+  const epoch = message.slice(0, EPOCH);
+  const tag = message.slice(EPOCH, EPOCH + TAG);
+  const unread = message[placesAt - 1] === '1';
+  const payload = message.slice(payloadAt);
+  for (let i = 0; i < userIds.length; i++) {
+    const listeners = listenersOf(userIds[i]!);
+    const place = places[2 * i]!;
+    if (!listeners || place === '-') continue;
+    const publication = { epoch, offset: Number(place), tag, previousTag: places[2 * i + 1]!, payload, unread };
+    for (const listener of listeners) listener.publication(publication);
+  }
 }
 
 type Entry = readonly [id: string, fields: readonly [head: string, payload: string]];
@@ -113,29 +139,4 @@ export function topsOf(userIds: readonly string[], reply: readonly string[]): [s
     const mark = reply[2 * i + 1]!;
     return [userId, { ...topOf(reply[2 * i]!), markNumber: mark === '' ? 0 : markOf(mark).number }];
   });
-}
-
-/** What `APPEND` returns: the writes, the generation, an item for each recipient, the errors. */
-export type AppendReply = readonly [written: number, generation: string, items: string, errors: readonly string[]];
-
-/** Writes each recipient's outcome into its place; returns how many had the message already. */
-export function takeAppended(
-  [, epoch, items, errors]: AppendReply,
-  tag: string,
-  places: readonly number[],
-  appended: (Position | Error)[],
-): number {
-  let duplicates = 0;
-  let failed = 0;
-  for (const [i, item] of items.split(' ').entries()) {
-    const place = places[i]!;
-    if (item === '!') {
-      appended[place] = new UsercastError('broker_unavailable', `Redis refused to append: ${errors[failed++]}`);
-    } else if (item[0] === '=') {
-      duplicates++;
-      const offset = Number(item.slice(1 + EPOCH + TAG));
-      appended[place] = { epoch: item.slice(1, 1 + EPOCH), offset, tag: item.slice(1 + EPOCH, 1 + EPOCH + TAG) };
-    } else appended[place] = { epoch, offset: Number(item), tag };
-  }
-  return duplicates;
 }

@@ -54,13 +54,14 @@ end
 `;
 
 /**
- * Appends a message to the streams of up to a batch of users, moves their counts and tells their subscribers.
+ * Appends a message to the streams of up to a batch of users, moves their counts and tells their subscribers: each on the
+ * user's own channel, or all processes at once on the partition's, with the payload once.
  *
  * KEYS: generation, writes, the message's record; for each recipient its top and stream, and its counts where the
  * delivery moves them. ARGV: see `GENERATION`; the tag, the batch's number, the stamp, the entries kept, the life of a
- * stream, of a top and of the record in ms, the length of what is before the user id in a channel's name; then for each
- * delivery its payload, `1` where it counts, its box, what it does (`+` counts, `-` acks, empty), the number of its
- * recipients, and their channels.
+ * stream, of a top and of the record in ms, the partition's channel or nothing; then for each delivery its payload, `1`
+ * where it counts, its box, what it does (`+` counts, `-` acks, empty), the number of its recipients, their ids as JSON,
+ * and where no partition's channel was given, their channels.
  *
  * Returns the writes, the generation and for each recipient an offset, `=` with generation, tag and offset of the first
  * time, or `!`, separated by spaces; then the errors of those.
@@ -68,7 +69,7 @@ end
 export const APPEND = script(`${GENERATION}
 local written, generation = write()
 local tag, batch, stamp, kept = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local streamMs, topMs, recordMs, skip = ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11]) + 1
+local streamMs, topMs, recordMs, all = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local current = generation .. stamp
 local start = current .. tag
 
@@ -78,24 +79,27 @@ if by[2] then
   local same = cmsgpack.unpack(by[2])
   return {written, same[1], same[2], same[3]}
 end
-if by[1] and by[1] ~= tag then
-  had = {}
-  local all = call('HGETALL', record)
-  for i = 1, #all, 2 do
-    if all[i] ~= '' then
-      local segment = cmsgpack.unpack(all[i + 1])
-      local at = 0
-      for item in string.gmatch(segment[2], '%S+') do
-        at = at + 1
-        local user = segment[4][at]
-        if sub(item, 1, 1) == '=' then had[user] = item
-        elseif item ~= '!' then had[user] = '=' .. segment[1] .. sub(all[i], 1, 8) .. item end
-      end
+local function remember(said, segment)
+  local generation, result, _, lists = unpack(cmsgpack.unpack(segment))
+  local nextItem = string.gmatch(result, '%S+')
+  for _, list in ipairs(lists) do
+    for _, user in ipairs(cjson.decode(list)) do
+      local item = nextItem()
+      if sub(item, 1, 1) == '=' then had[user] = item
+      elseif item ~= '!' then had[user] = '=' .. generation .. said .. item end
     end
   end
 end
+if by[1] and by[1] ~= tag then
+  had = {}
+  local segments = call('HGETALL', record)
+  for i = 1, #segments, 2 do
+    if segments[i] ~= '' then remember(sub(segments[i], 1, 8), segments[i + 1]) end
+  end
+end
 
-local function begin(top, stream, before, head, payload)
+local payload, head, box, change
+local function begin(top, stream, before)
   local offset, previous = '1', sub(random, 1, 8)
   if before and sub(before, 1, 16) == generation then
     offset = string.format('%d', tonumber(sub(before, 32)) + 1)
@@ -107,9 +111,7 @@ local function begin(top, stream, before, head, payload)
   call('SET', top, start .. offset, 'PX', topMs)
   return offset, previous
 end
-
-local payload, head, rest, box, change
-local function append(top, stream, counts, channel)
+local function append(top, stream, counts)
   if change == '+' then call('HINCRBY', counts, box, 1)
   elseif change == '-' then call('HDEL', counts, box) end
   local id = redis.pcall('XADD', stream, 'MAXLEN', kept, '1-*', head, payload)
@@ -119,49 +121,54 @@ local function append(top, stream, counts, channel)
   end
   local offset = sub(id, 3)
   local before = call('SET', top, start .. offset, 'KEEPTTL', 'GET')
-  local previous
-  if offset ~= '0' and before and sub(before, 1, 23) == current then previous = sub(before, 24, 31)
-  elseif offset ~= '0' and before and sub(before, 1, 16) == generation then
-    previous = sub(before, 24, 31)
+  if offset == '0' or not before or sub(before, 1, 16) ~= generation then return begin(top, stream, before) end
+  if sub(before, 17, 23) ~= stamp then
     call('PEXPIRE', stream, streamMs)
     call('PEXPIRE', top, topMs)
-  else offset, previous = begin(top, stream, before, head, payload) end
-  call('PUBLISH', channel, offset .. ' ' .. previous .. rest)
-  return offset
+  end
+  return offset, sub(before, 24, 31)
 end
 
-local items, users, errors, n = {}, {}, {}, 0
+local items, errors, lists, n = {}, {}, {}, 0
 local key, at = 4, 12
 while ARGV[at] do
+  local flag, count, list = ARGV[at + 1], tonumber(ARGV[at + 4]), ARGV[at + 5]
   payload, box, change = ARGV[at], ARGV[at + 2], ARGV[at + 3]
-  head = tag .. ARGV[at + 1]
-  rest = generation .. head .. payload
-  local last = at + 4 + tonumber(ARGV[at + 4])
-  for i = at + 5, last do
-    local channel = ARGV[i]
-    local user = sub(channel, skip)
+  head = tag .. flag
+  lists[#lists + 1] = list
+  at = at + 5
+  local users = had and cjson.decode(list)
+  local places, fresh = {}, 0
+  for i = 1, count do
     n = n + 1
-    users[n] = user
-    if had and had[user] then items[n] = had[user]
+    local known = had and had[users[i]]
+    local ok, offset, previous
+    if known then items[n] = known
     else
-      local ok, result = pcall(append, KEYS[key], KEYS[key + 1], KEYS[key + 2], channel)
-      if ok then items[n] = result
+      ok, offset, previous = pcall(append, KEYS[key], KEYS[key + 1], KEYS[key + 2])
+      if ok then
+        items[n] = offset
+        fresh = fresh + 1
+        if all == '' then call('PUBLISH', ARGV[at + i], offset .. ' ' .. previous .. generation .. head .. payload) end
       else
         items[n] = '!'
-        errors[#errors + 1] = type(result) == 'table' and result.err or tostring(result)
+        errors[#errors + 1] = type(offset) == 'table' and offset.err or tostring(offset)
       end
     end
+    places[2 * i - 1] = ok and offset or '-'
+    places[2 * i] = ok and previous or '-'
     key = key + (change == '' and 2 or 3)
   end
-  at = last + 1
+  at = at + 1
+  if all == '' then at = at + count
+  elseif fresh > 0 then
+    call('PUBLISH', all, generation .. head .. table.concat(places, ' ') .. '\\n' .. list .. '\\n' .. payload)
+  end
 end
 local result = table.concat(items, ' ')
-local segment = cmsgpack.pack({generation, result, errors, users})
-if by[1] then call('HSET', record, '', had and '-' or tag, field, segment)
-else
-  call('HSET', record, '', tag, field, segment)
-  call('PEXPIRE', record, recordMs)
-end
+local segment = cmsgpack.pack({generation, result, errors, lists})
+call('HSET', record, '', had and '-' or tag, field, segment)
+if not by[1] then call('PEXPIRE', record, recordMs) end
 return {written, generation, result, errors}
 `);
 
@@ -194,7 +201,8 @@ return tops
 
 /**
  * Looks whether the partition has lost writes, and sends a probe. KEYS: generation, writes. ARGV: see `GENERATION`; the
- * life of the writes in ms, the probe's channel. Returns the generation.
+ * life of the writes in ms, the probe's channel, the partition's. Returns the generation, and how many processes are on
+ * the partition's channel.
  */
 export const PROBE = script(`${GENERATION}
 local written = tonumber(call('GET', KEYS[2]) or '0')
@@ -202,7 +210,7 @@ local generation = generationAfter(written)
 if written < known then call('SET', KEYS[2], ARGV[1]) end
 call('PEXPIRE', KEYS[2], ARGV[4])
 call('PUBLISH', ARGV[5], '')
-return generation
+return {generation, call('PUBSUB', 'NUMSUB', ARGV[6])[2]}
 `);
 
 /**
@@ -240,5 +248,5 @@ return written
 
 /** The same script for a cluster, where channels belong to slots as keys do. */
 export function sharded({ source }: RedisScript): RedisScript {
-  return script(source.replaceAll("call('PUBLISH'", "call('SPUBLISH'"));
+  return script(source.replaceAll("'PUBLISH'", "'SPUBLISH'").replaceAll("'NUMSUB'", "'SHARDNUMSUB'"));
 }

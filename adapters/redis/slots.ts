@@ -7,13 +7,12 @@ for (let byte = 0; byte < 256; byte++) {
   CRC16[byte] = crc;
 }
 
-/** @internal */
+/** How many there are. */
 export const SLOTS = 16_384;
 
 /**
  * The slot of a key or of a sharded channel: of what stands between its first braces, where anything does.
  * @see https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags
- * @internal
  */
 export function slotOf(key: string): number {
   const open = key.indexOf('{');
@@ -34,7 +33,7 @@ function slotOfBytes(bytes: Buffer): number {
   return crc % SLOTS;
 }
 
-/** Slots from `first` to `last`, and their primary. @internal */
+/** Slots from `first` to `last`, and their primary. */
 export interface SlotRange {
   readonly first: number;
   readonly last: number;
@@ -43,7 +42,7 @@ export interface SlotRange {
   readonly port: number;
 }
 
-/** The reply of `CLUSTER SLOTS`; ranges that cannot be read are left out. @internal */
+/** The reply of `CLUSTER SLOTS`; ranges that cannot be read are left out. */
 export function slotRanges(reply: unknown): SlotRange[] {
   if (!Array.isArray(reply)) return [];
   return reply.flatMap((range: unknown) => {

@@ -1,0 +1,88 @@
+// One call of `APPEND`: what it is given, and what it answers.
+
+import { type BrokerMessage, type Position, UsercastError } from '../../src/index.ts';
+import type { Batch } from './batches.ts';
+import type { Part } from './part.ts';
+import type { ResolvedRedisBrokerOptions } from './redis-options.ts';
+
+/** A call without an id is remembered so long, for the retries of the connection. */
+const RETRY_MS = 60_000;
+const EPOCH = 16;
+const TAG = 8;
+
+/** How often the life of a used stream is renewed, in ms. */
+export function renewMs({ history }: ResolvedRedisBrokerOptions): number {
+  return Math.ceil(history.ageMs / 4);
+}
+
+/** Says in which turn of `renewMs` it is. */
+export function stampOf(options: ResolvedRedisBrokerOptions): string {
+  return Math.floor(Date.now() / renewMs(options))
+    .toString(36)
+    .padStart(7, '0')
+    .slice(-7);
+}
+
+export interface AppendCall {
+  readonly keys: readonly string[];
+  readonly args: readonly string[];
+}
+
+export function appendCall(
+  { id, tag }: BrokerMessage,
+  batch: Batch,
+  part: Part,
+  options: ResolvedRedisBrokerOptions,
+): AppendCall {
+  const { history, positionMs, deduplicationMs } = options;
+  const isCommon = part.isCommon(batch.places.length);
+  const keys: string[] = [...part.keys, part.record(id ?? `call:${tag}`)];
+  const args: string[] = [
+    ...part.args,
+    tag,
+    String(batch.number),
+    stampOf(options),
+    String(history.messages + 1),
+    String(history.ageMs + renewMs(options)),
+    String(positionMs + renewMs(options)),
+    String(id === undefined ? RETRY_MS : deduplicationMs),
+    isCommon ? part.commonChannel : '',
+  ];
+  for (const { payload, unread, ack, userIds } of batch.deliveries) {
+    const box = unread ?? ack;
+    const change = unread ? '+' : ack ? '-' : '';
+    args.push(payload, unread ? '1' : '0', box?.boxId ?? '', change, String(userIds.length), JSON.stringify(userIds));
+    for (const userId of userIds) {
+      keys.push(part.top(userId), part.stream(userId));
+      if (box) keys.push(part.counts(userId));
+      if (!isCommon) args.push(part.channel(userId));
+    }
+  }
+  return { keys, args };
+}
+
+/** The writes, the generation, an item for each recipient, the errors. */
+export type AppendReply = readonly [written: number, generation: string, items: string, errors: readonly string[]];
+
+/** Writes each recipient's outcome into its place; returns how many had the message already. */
+export function takeAppended(
+  [, epoch, items, errors]: AppendReply,
+  tag: string,
+  places: readonly number[],
+  appended: (Position | Error)[],
+): number {
+  let duplicates = 0;
+  let failed = 0;
+  for (const [i, item] of items.split(' ').entries()) {
+    const place = places[i]!;
+    if (item === '!') {
+      appended[place] = new UsercastError('broker_unavailable', `Redis refused to append: ${errors[failed++]}`);
+    } else if (item[0] === '=') {
+      duplicates++;
+      const tagAt = 1 + EPOCH;
+      const offset = Number(item.slice(tagAt + TAG));
+      appended[place] = { epoch: item.slice(1, tagAt), offset, tag: item.slice(tagAt, tagAt + TAG) };
+    } else appended[place] = { epoch, offset: Number(item), tag };
+  }
+  return duplicates;
+}

@@ -1,0 +1,94 @@
+// What the counter store runs inside Redis. Each script is one atomic step on one partition.
+//
+// Of each user there are two hashes with a field per box: the counts, which stay, and what tells an ack from a count that
+// it overtook, which is kept as long as ids are remembered. That is, packed: epoch and offset of the last ack; the
+// positions counted since, at most 128, epoch and offset by turns; and when it was written.
+
+import { createHash } from 'node:crypto';
+import type { RedisScript } from './redis-link.ts';
+
+function script(source: string): RedisScript {
+  return { source, digest: createHash('sha1').update(source).digest('hex') };
+}
+
+const DETAILS = `
+local call = redis.call
+local rememberMs = tonumber(ARGV[1])
+local time = call('TIME')
+local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
+local function detailsOf(key, box)
+  local packed = call('HGET', key, box)
+  if packed then return cmsgpack.unpack(packed) end
+  return {'', 0, {}}
+end
+local function isAcked(details, epoch, offset)
+  return details[1] == epoch and offset <= details[2]
+end
+local function prune(key)
+  local all = call('HGETALL', key)
+  for i = 1, #all, 2 do
+    if cmsgpack.unpack(all[i + 1])[4] < nowMs - rememberMs then call('HDEL', key, all[i]) end
+  end
+end
+local function keep(key, box, details)
+  details[4] = nowMs
+  local isNew = call('HSET', key, box, cmsgpack.pack(details)) == 1
+  call('PEXPIRE', key, rememberMs)
+  -- Clients choose what they ack: the boxes of one who never rests go one by one.
+  if isNew and call('HLEN', key) % 64 == 0 then prune(key) end
+end
+`;
+
+/**
+ * KEYS: for each message id its record, then for each user the counts and the details. ARGV: how long ids are remembered, how
+ * many records; then for each counted message the numbers of its record and of its user, user, box, epoch and offset.
+ */
+export const INCREMENT: RedisScript = script(`${DETAILS}
+local records = tonumber(ARGV[2])
+for i = 3, #ARGV, 6 do
+  local record, number = KEYS[tonumber(ARGV[i])], tonumber(ARGV[i + 1])
+  local user, box, epoch, offset = ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], tonumber(ARGV[i + 5])
+  if call('HEXISTS', record, user) == 0 then
+    local counts = KEYS[records + number * 2 - 1]
+    local key = KEYS[records + number * 2]
+    local details = detailsOf(key, box)
+    if not isAcked(details, epoch, offset) then
+      local recent = details[3]
+      recent[#recent + 1] = epoch
+      recent[#recent + 1] = offset
+      if #recent > 256 then
+        table.remove(recent, 1)
+        table.remove(recent, 1)
+      end
+      call('HINCRBY', counts, box, 1)
+      keep(key, box, details)
+    end
+    call('HSET', record, user, '')
+    call('PEXPIRE', record, rememberMs)
+  end
+end
+return 1
+`);
+
+/** KEYS: the user's counts and details. ARGV: how long ids are remembered, box, epoch and offset. */
+export const RESET: RedisScript = script(`${DETAILS}
+local box, epoch, offset = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local details = detailsOf(KEYS[2], box)
+if isAcked(details, epoch, offset) then return 0 end
+local recent, left = details[3], {}
+for i = 1, #recent, 2 do
+  if recent[i] == epoch and recent[i + 1] > offset then
+    left[#left + 1] = recent[i]
+    left[#left + 1] = recent[i + 1]
+  end
+end
+if #left > 0 then call('HSET', KEYS[1], box, #left / 2) else call('HDEL', KEYS[1], box) end
+keep(KEYS[2], box, {epoch, offset, left})
+return 1
+`);
+
+/** KEYS: the user's counts. Boxes and counts by turns, whatever protocol the connection speaks. */
+export const COUNTS: RedisScript = script("return redis.call('HGETALL', KEYS[1])");
+
+/** KEYS: the user's counts and details. */
+export const FORGET: RedisScript = script("return redis.call('UNLINK', KEYS[1], KEYS[2])");
