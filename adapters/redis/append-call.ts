@@ -53,8 +53,7 @@ export function appendCall(
     const change = unread ? '+' : ack ? '-' : '';
     args.push(payload, unread ? '1' : '0', box?.boxId ?? '', change, String(userIds.length), JSON.stringify(userIds));
     for (const userId of userIds) {
-      keys.push(part.top(userId), part.stream(userId));
-      if (box) keys.push(part.counts(userId));
+      keys.push(part.user(userId), part.stream(userId));
       if (!isCommon) args.push(part.channel(userId));
     }
   }

@@ -1,8 +1,8 @@
 // What the counter store runs inside Redis. Each script is one atomic step on one partition.
 //
 // Of each user there are two hashes with a field per box: the counts, which stay, and what tells an ack from a count that
-// it overtook, which is kept as long as ids are remembered. That is, packed: epoch and offset of the last ack; the
-// positions counted since, at most 128, epoch and offset by turns; and when it was written.
+// it overtook, which is kept as long as ids are remembered. That is, packed: epoch and offset of the last ack; the newest
+// positions counted since, each epoch before its offsets; how many they are, at most 128; when it was written; the last epoch.
 
 import { createHash } from 'node:crypto';
 import type { RedisScript } from './redis-link.ts';
@@ -19,7 +19,7 @@ local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
 local function detailsOf(key, box)
   local packed = call('HGET', key, box)
   if packed then return cmsgpack.unpack(packed) end
-  return {'', 0, {}}
+  return {'', 0, {}, 0, 0, ''}
 end
 local function isAcked(details, epoch, offset)
   return details[1] == epoch and offset <= details[2]
@@ -27,11 +27,22 @@ end
 local function prune(key)
   local all = call('HGETALL', key)
   for i = 1, #all, 2 do
-    if cmsgpack.unpack(all[i + 1])[4] < nowMs - rememberMs then call('HDEL', key, all[i]) end
+    if cmsgpack.unpack(all[i + 1])[5] < nowMs - rememberMs then call('HDEL', key, all[i]) end
   end
 end
+local function add(details, epoch, offset)
+  local recent = details[3]
+  if details[6] ~= epoch then recent[#recent + 1] = epoch end
+  details[6] = epoch
+  recent[#recent + 1] = offset
+  details[4] = details[4] + 1
+  if details[4] <= 128 then return end
+  details[4] = 128
+  table.remove(recent, 2)
+  if type(recent[2]) == 'string' then table.remove(recent, 1) end
+end
 local function keep(key, box, details)
-  details[4] = nowMs
+  details[5] = nowMs
   local isNew = call('HSET', key, box, cmsgpack.pack(details)) == 1
   call('PEXPIRE', key, rememberMs)
   -- Clients choose what they ack: the boxes of one who never rests go one by one.
@@ -53,13 +64,7 @@ for i = 3, #ARGV, 6 do
     local key = KEYS[records + number * 2]
     local details = detailsOf(key, box)
     if not isAcked(details, epoch, offset) then
-      local recent = details[3]
-      recent[#recent + 1] = epoch
-      recent[#recent + 1] = offset
-      if #recent > 256 then
-        table.remove(recent, 1)
-        table.remove(recent, 1)
-      end
+      add(details, epoch, offset)
       call('HINCRBY', counts, box, 1)
       keep(key, box, details)
     end
@@ -75,15 +80,16 @@ export const RESET: RedisScript = script(`${DETAILS}
 local box, epoch, offset = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local details = detailsOf(KEYS[2], box)
 if isAcked(details, epoch, offset) then return 0 end
-local recent, left = details[3], {}
-for i = 1, #recent, 2 do
-  if recent[i] == epoch and recent[i + 1] > offset then
-    left[#left + 1] = recent[i]
-    left[#left + 1] = recent[i + 1]
+local left, of = {epoch, offset, {}, 0, 0, ''}, nil
+for _, one in ipairs(details[3]) do
+  if type(one) == 'string' then
+    of = one
+  elseif of == epoch and one > offset then
+    add(left, epoch, one)
   end
 end
-if #left > 0 then call('HSET', KEYS[1], box, #left / 2) else call('HDEL', KEYS[1], box) end
-keep(KEYS[2], box, {epoch, offset, left})
+if left[4] > 0 then call('HSET', KEYS[1], box, left[4]) else call('HDEL', KEYS[1], box) end
+keep(KEYS[2], box, left)
 return 1
 `);
 

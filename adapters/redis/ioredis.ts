@@ -29,6 +29,7 @@ const OWN = {
 
 class IoRedisWire implements RedisWire {
   readonly connected: Promise<void>;
+  reported: Error | null = null;
   readonly #client: IoRedis;
   readonly #isSharded: boolean;
   #isEnded = false;
@@ -43,26 +44,19 @@ class IoRedisWire implements RedisWire {
   ) {
     this.#client = template.duplicate({ ...OWN, ...address, connectTimeout: connectMs });
     this.#isSharded = isSharded;
-    let lastError: Error | null = null;
     this.#client.on('error', (cause: Error) => {
-      lastError = cause;
+      this.reported = cause;
     });
     this.#client.on('close', () => {
       if (this.#isEnded) return;
       this.#isEnded = true;
-      events.down(lastError ?? new Error('the connection was closed'));
+      events.down(this.reported ?? new Error('the connection was closed'));
     });
     this.#client.on('moved', () => {
       if (!this.#isEnded) events.moved();
     });
     this.#client.on(isSharded ? 'smessage' : 'message', events.message);
-    this.connected = this.#client.connect().then(
-      () => undefined,
-      (cause: unknown) => {
-        // Of a connection that was closed while it was made, `connect` does not say why; `error` did.
-        throw lastError ?? cause;
-      },
-    );
+    this.connected = this.#client.connect().then(() => undefined);
     // It is looked at later, or never when we are closed meanwhile.
     this.connected.catch(() => {});
   }

@@ -21,17 +21,13 @@ export class Partition {
     return `${this.#base}w:${processName}`;
   }
 
-  /** Epoch, tag and offset of a user's newest entry. */
-  top(userId: string): string {
-    return `${this.#base}t:${userId}`;
+  /** A user's counts, and the epoch, tag and offset of the newest entry. */
+  user(userId: string): string {
+    return `${this.#base}u:${userId}`;
   }
 
   stream(userId: string): string {
     return `${this.#base}s:${userId}`;
-  }
-
-  counts(userId: string): string {
-    return `${this.#base}c:${userId}`;
   }
 
   marks(userId: string): string {

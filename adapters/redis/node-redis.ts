@@ -24,6 +24,7 @@ const OWN = {
 
 class NodeRedisWire implements RedisWire {
   readonly connected: Promise<void>;
+  readonly reported = null;
   readonly #client: NodeRedis;
   readonly #isSharded: boolean;
   #isEnded = false;

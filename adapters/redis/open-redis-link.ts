@@ -3,11 +3,12 @@
 import { type BrokerStatus, type Unsubscribe, UsercastError } from '../../src/index.ts';
 import { Listeners } from '../../src/listeners.ts';
 import { withDeadline } from '../../src/timers.ts';
+import { ChannelGroup } from './channel-group.ts';
 import { Deadlines } from './deadlines.ts';
 import { IoRedisClusterDriver, IoRedisDriver } from './ioredis.ts';
 import { NodeRedisClusterDriver, NodeRedisDriver, UrlDriver } from './node-redis.ts';
 import { RedisCalls } from './redis-calls.ts';
-import { ChannelGroup, RedisChannels } from './redis-channels.ts';
+import { RedisChannels } from './redis-channels.ts';
 import { knownClient } from './redis-client.ts';
 import { RedisConnection } from './redis-connection.ts';
 import { closedError } from './redis-errors.ts';

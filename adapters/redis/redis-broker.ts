@@ -134,7 +134,7 @@ class BrokerOnRedis implements RedisBroker {
   }
 
   #read(part: Part, userId: string, after: Position | null, limit: number): Promise<unknown> {
-    const keys = [part.top(userId), part.stream(userId), part.counts(userId), part.marks(userId)];
+    const keys = [part.user(userId), part.stream(userId), part.marks(userId)];
     return this.#run(scripts.READ, part, keys, [
       stampOf(this.#options),
       String(this.#options.positionMs),
@@ -147,7 +147,7 @@ class BrokerOnRedis implements RedisBroker {
   async tops(userIds: readonly string[]): Promise<ReadonlyMap<string, StreamTop>> {
     await this.#ready();
     const asked = [...this.#grouped(userIds)].map(async ([part, users]) => {
-      const keys = users.flatMap((userId) => [part.top(userId), part.stream(userId), part.marks(userId)]);
+      const keys = users.flatMap((userId) => [part.user(userId), part.stream(userId), part.marks(userId)]);
       const args = [stampOf(this.#options), String(this.#options.positionMs)];
       return topsOf(users, (await this.#run(scripts.TOPS, part, keys, args)) as string[]);
     });
@@ -185,7 +185,7 @@ class BrokerOnRedis implements RedisBroker {
 
   async forget(userId: string): Promise<void> {
     const part = await this.#part(userId);
-    const keys = [part.top(userId), part.stream(userId), part.counts(userId)];
+    const keys = [part.user(userId), part.stream(userId)];
     part.wrote((await this.#run(scripts.FORGET, part, keys, [])) as number);
   }
 

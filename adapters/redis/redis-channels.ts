@@ -1,37 +1,16 @@
-// What we are subscribed to: each channel on the server that has its slot, again after every loss, many to a command.
+// What we are subscribed to: each channel on the server that has its slot, and again after every loss.
 
 import { UsercastError } from '../../src/index.ts';
-import { setTimer } from '../../src/timers.ts';
+import { Channel, type ChannelGroup } from './channel-group.ts';
 import { type Deadlines, Pending } from './deadlines.ts';
-import type { RedisConnection } from './redis-connection.ts';
-import { isPassing, refused, replyCode, unreachable } from './redis-errors.ts';
-import type { RedisWire } from './redis-wire.ts';
+import { unreachable } from './redis-errors.ts';
 
-const MAX_WAITING = 10_000;
-/** Names in one command: a server that works through it keeps others waiting. */
-const BATCH = 500;
-const RETRY_MS = 100;
+const MAX_WAITING = 100_000;
 /** How long a lost connection is waited for before new subscriptions fail at once. */
 const PATIENCE_MS = 1_000;
 
-class Channel {
-  readonly name: string;
-  readonly slot: number;
-  /** `leaving`: asked for anew, it is joined again when the server has let it go. */
-  state: 'off' | 'joining' | 'on' | 'leaving' = 'off';
-  isWanted = false;
-  /** Was on, and messages may be missed until it is again. */
-  isRestoring = false;
-  waiters: Waiter[] = [];
-  group: ChannelGroup | null = null;
-
-  constructor(name: string, slot: number) {
-    this.name = name;
-    this.slot = slot;
-  }
-}
-
-class Waiter extends Pending {
+/** A call of `subscribe` that has not settled. */
+export class Waiter extends Pending {
   readonly channel: Channel;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
@@ -177,145 +156,5 @@ export class RedisChannels {
 
   forget(channel: Channel): void {
     this.#channels.delete(channel.name);
-  }
-}
-
-/** The channels on one server. */
-export class ChannelGroup {
-  readonly connection: RedisConnection;
-  readonly #channels: RedisChannels;
-  readonly #isSharded: boolean;
-  readonly #members = new Set<Channel>();
-  #touched = new Set<Channel>();
-  #isFlushing = false;
-
-  constructor(channels: RedisChannels, isSharded: boolean, open: (group: ChannelGroup) => RedisConnection) {
-    this.#channels = channels;
-    this.#isSharded = isSharded;
-    this.connection = open(this);
-  }
-
-  /** Brings the server in line with what is wanted of the channel, together with all others of this turn. */
-  touch(channel: Channel): void {
-    this.#members.add(channel);
-    this.#touched.add(channel);
-    if (this.#isFlushing) return;
-    this.#isFlushing = true;
-    queueMicrotask(() => this.#flush());
-  }
-
-  leave(channel: Channel): void {
-    this.#members.delete(channel);
-    this.#touched.delete(channel);
-    if (channel.state === 'on' && channel.isWanted) this.#channels.mustRestore(channel);
-    channel.state = 'off';
-  }
-
-  up(): void {
-    for (const channel of this.#members) this.touch(channel);
-  }
-
-  down(): void {
-    for (const channel of this.#members) {
-      if (channel.state === 'on' && channel.isWanted) this.#channels.mustRestore(channel);
-      channel.state = 'off';
-      if (!channel.isWanted) this.#remove(channel);
-    }
-  }
-
-  #flush(): void {
-    this.#isFlushing = false;
-    const { wire } = this.connection;
-    const touched = this.#touched;
-    this.#touched = new Set();
-    const joining = new Map<number, string[]>();
-    const leaving = new Map<number, string[]>();
-    const batches = (sorted: Map<number, string[]>, channel: Channel): void => {
-      const key = this.#isSharded ? channel.slot : 0;
-      const names = sorted.get(key);
-      if (names) names.push(channel.name);
-      else sorted.set(key, [channel.name]);
-    };
-    const members = new Map<string, Channel>();
-    for (const channel of touched) {
-      if (channel.state === 'off' && !channel.isWanted) this.#remove(channel);
-      if (!wire) continue;
-      members.set(channel.name, channel);
-      if (channel.state === 'off' && channel.isWanted) {
-        channel.state = 'joining';
-        batches(joining, channel);
-      } else if (channel.state === 'on' && !channel.isWanted) {
-        channel.state = 'leaving';
-        batches(leaving, channel);
-      }
-    }
-    if (!wire) return;
-    const send = (sorted: Map<number, string[]>, one: (names: string[], channels: Channel[]) => void): void => {
-      for (const names of sorted.values()) {
-        for (let i = 0; i < names.length; i += BATCH) {
-          const batch = names.slice(i, i + BATCH);
-          one(
-            batch,
-            batch.map((name) => members.get(name)!),
-          );
-        }
-      }
-    };
-    send(joining, (names, channels) => {
-      wire.subscribe(names).then(
-        () => this.#joined(wire, channels),
-        (error: unknown) => this.#notJoined(wire, channels, error),
-      );
-    });
-    send(leaving, (names, channels) => {
-      const left = () => this.#left(wire, channels);
-      wire.unsubscribe(names).then(left, left);
-    });
-  }
-
-  #joined(wire: RedisWire, channels: readonly Channel[]): void {
-    if (this.connection.wire !== wire) return;
-    for (const channel of channels) {
-      if (channel.group !== this) continue;
-      channel.state = 'on';
-      this.#channels.settle(channel, null);
-      this.#channels.notRestoring(channel);
-      if (!channel.isWanted) this.touch(channel);
-    }
-  }
-
-  #notJoined(wire: RedisWire, channels: readonly Channel[], error: unknown): void {
-    if (this.connection.wire !== wire) return;
-    const code = replyCode(error);
-    if (code === 'MOVED' || code === 'CLUSTERDOWN') this.#channels.hooks.outdated();
-    const own = channels.filter(({ group }) => group === this);
-    for (const channel of own) {
-      channel.state = 'off';
-      if (code !== null && !isPassing(code)) this.#channels.settle(channel, refused(error));
-      if (channel.waiters.length === 0 && !channel.isRestoring) channel.isWanted = false;
-      if (!channel.isWanted) this.#remove(channel);
-    }
-    setTimer(
-      () => {
-        for (const channel of own) if (channel.group === this && channel.state === 'off') this.touch(channel);
-      },
-      RETRY_MS * (0.5 + Math.random()),
-    );
-  }
-
-  #left(wire: RedisWire, channels: readonly Channel[]): void {
-    if (this.connection.wire !== wire) return;
-    for (const channel of channels) {
-      if (channel.group !== this) continue;
-      channel.state = 'off';
-      this.touch(channel);
-    }
-  }
-
-  #remove(channel: Channel): void {
-    this.#members.delete(channel);
-    this.#touched.delete(channel);
-    if (channel.group === this) this.#channels.forget(channel);
-    channel.group = null;
   }
 }

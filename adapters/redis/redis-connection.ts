@@ -80,7 +80,7 @@ export class RedisConnection {
       wire?.destroy();
       if (wire && this.#trying !== wire) return;
       this.#trying = null;
-      this.lastError = bare(cause);
+      this.lastError = bare(wire?.reported ?? cause);
       this.#again();
       return;
     }
@@ -93,8 +93,11 @@ export class RedisConnection {
   }
 
   #lost(wire: RedisWire, cause: Error, isReplaced: boolean): void {
-    // While it is being made, `connected` or the greeting fails as well and says why.
-    if (this.wire !== wire) return;
+    if (this.wire !== wire) {
+      // While it is being made: what it waits for fails, and says why.
+      if (this.#trying === wire) wire.destroy();
+      return;
+    }
     this.wire = null;
     this.downSinceMs = monotonicMs();
     this.lastError = bare(cause);

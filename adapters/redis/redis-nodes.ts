@@ -1,7 +1,7 @@
 // The servers of a link: the one there is, or the primaries of a cluster and who has which slot.
 
 import { setTimer, type Timer, withDeadline } from '../../src/timers.ts';
-import type { ChannelGroup } from './redis-channels.ts';
+import type { ChannelGroup } from './channel-group.ts';
 import type { RedisConnection } from './redis-connection.ts';
 import { bare } from './redis-errors.ts';
 import type { RedisAddress, RedisDriver, RedisWire } from './redis-wire.ts';
@@ -46,6 +46,8 @@ export class RedisNodes {
   #slots: (RedisNode | null)[] = [];
   #timer: Timer | null = null;
   #isAsking = false;
+  /** Something was heard since the last answer was asked for. */
+  #isOutdated = false;
   #isClosed = false;
 
   constructor(driver: RedisDriver, connectMs: number, hooks: NodeHooks) {
@@ -74,13 +76,17 @@ export class RedisNodes {
   }
 
   moved(slot: number, address: RedisAddress, from: RedisAddress | null): void {
-    this.#slots[slot] = this.at(address, from);
-    this.#hooks.changed();
+    const node = this.at(address, from);
+    if (this.#slots[slot] !== node) {
+      this.#slots[slot] = node;
+      this.#hooks.changed();
+    }
     this.outdated();
   }
 
   /** Asks soon who has which slots, and again until all is well. */
   outdated(pauseMs = FIRST_PAUSE_MS): void {
+    this.#isOutdated = true;
     if (this.#timer || this.#isAsking || this.#isClosed || !this.#driver.isCluster) return;
     this.#timer = setTimer(() => void this.#refresh(), pauseMs * (0.5 + Math.random()));
   }
@@ -94,6 +100,7 @@ export class RedisNodes {
   async #refresh(): Promise<void> {
     this.#timer = null;
     this.#isAsking = true;
+    this.#isOutdated = false;
     try {
       const owners = await this.#owners();
       if (!this.#isClosed) this.#apply(owners);
@@ -101,7 +108,8 @@ export class RedisNodes {
       this.lastError = bare(cause);
     }
     this.#isAsking = false;
-    if (!this.#hooks.isWhole() || this.#slots.length < SLOTS) this.outdated(PAUSE_MS);
+    const isCovered = this.#slots.length === SLOTS && !this.#slots.includes(null);
+    if (this.#isOutdated || !isCovered || !this.#hooks.isWhole()) this.outdated(PAUSE_MS);
   }
 
   async #owners(): Promise<readonly (SlotRange & { readonly address: RedisAddress })[]> {
@@ -172,4 +180,5 @@ export class RedisNodes {
 function closeNode({ commands, group }: RedisNode): void {
   commands.close();
   group?.connection.close();
+  group?.down();
 }

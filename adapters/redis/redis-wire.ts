@@ -20,6 +20,8 @@ export interface WireEvents {
 export interface RedisWire {
   /** Settles once: when it can be used, or when it could not be made. */
   readonly connected: Promise<void>;
+  /** What the library reported by itself: why a call fails that only says that there is no connection. */
+  readonly reported: Error | null;
   send(words: readonly string[]): Promise<unknown>;
   subscribe(channels: string[]): Promise<unknown>;
   unsubscribe(channels: string[]): Promise<unknown>;

@@ -13,6 +13,8 @@ import type {
 const EPOCH = 16;
 const STAMP = 7;
 const TAG = 8;
+/** Of a user's hash; all others are boxes. */
+const TOP_FIELD = '';
 /** Follows from no position. */
 const UNKNOWN_TAG = '';
 
@@ -93,23 +95,25 @@ export function handToAll(
 
 type Entry = readonly [id: string, fields: readonly [head: string, payload: string]];
 
-/** What `READ` returns: the stored top, the entries from the position's own on, the counts, the marks. */
+/** What `READ` returns: the stored top, the entries from the position's own on, the fields of the user's hash, the marks. */
 export type ReadReply = readonly [
   top: string,
   entries: readonly Entry[],
-  counts: readonly string[],
+  fields: readonly string[],
   marks: readonly string[],
 ];
 
 export function sliceOf(
-  [storedTop, stored, countsReply, marksReply]: ReadReply,
+  [storedTop, stored, fields, marksReply]: ReadReply,
   after: Position | null,
   limit: number,
 ): StreamSlice {
   const top = topOf(storedTop);
   const marks = marksReply.map(markOf);
   const counts: [string, number][] = [];
-  for (let i = 0; i < countsReply.length; i += 2) counts.push([countsReply[i]!, Number(countsReply[i + 1])]);
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i] !== TOP_FIELD) counts.push([fields[i]!, Number(fields[i + 1])]);
+  }
   return {
     top,
     entries: after ? entriesOf(stored, top.epoch, after.offset).slice(0, limit) : [],

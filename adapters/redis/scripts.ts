@@ -1,9 +1,10 @@
 // What runs inside Redis. Each script is one atomic step on one partition.
 //
-// A user's top is a string of the epoch (16 characters), a stamp that says when the life of the keys was last renewed
-// (7), the newest entry's tag (8) and its offset. An entry's id is `1-<offset>`, its field the tag and `1` where it
-// counted, its value the payload. Only the first entry of a stream key names the tag before it: of the others it is the
-// tag of the entry before. The epoch is the partition's generation.
+// A user is a hash: a field for each box with an unread count, and the empty field for the top, a string of the epoch (16
+// characters), a stamp that says when the life of the keys was last renewed (7), the newest entry's tag (8) and its
+// offset. The hash has an end where it holds no counts. An entry's id in the user's stream is `1-<offset>`, its field the
+// tag and `1` where it counted, its value the payload. Only the first entry of a stream key names the tag before it: of
+// the others it is the tag of the entry before. The epoch is the partition's generation.
 
 import { createHash } from 'node:crypto';
 import type { RedisScript } from './redis-link.ts';
@@ -38,17 +39,23 @@ local function write()
 end
 `;
 
+/** Gives a user's hash an end, unless it holds counts: these stay. */
+const LET_END = `
+local function letEnd(user, lifeMs)
+  if call('HLEN', user) == 1 then call('PEXPIRE', user, lifeMs) end
+end
+`;
+
 /** The top of a user, which begins anew where it is of another generation or not there; what is left of the old stream goes. */
-const TOP_OF = `
-local function topOf(top, stream, generation, stamp, lifeMs)
-  local at = call('GET', top)
-  if at and sub(at, 1, 16) == generation then
-    call('PEXPIRE', top, lifeMs)
-    return at
+const TOP_OF = `${LET_END}
+local function topOf(user, stream, generation, stamp, lifeMs)
+  local at = call('HGET', user, '')
+  if not at or sub(at, 1, 16) ~= generation then
+    call('DEL', stream)
+    at = generation .. stamp .. sub(random, 1, 8) .. '0'
+    call('HSET', user, '', at)
   end
-  call('DEL', stream)
-  at = generation .. stamp .. sub(random, 1, 8) .. '0'
-  call('SET', top, at, 'PX', lifeMs)
+  letEnd(user, lifeMs)
   return at
 end
 `;
@@ -57,19 +64,19 @@ end
  * Appends a message to the streams of up to a batch of users, moves their counts and tells their subscribers: each on the
  * user's own channel, or all processes at once on the partition's, with the payload once.
  *
- * KEYS: generation, writes, the message's record; for each recipient its top and stream, and its counts where the
- * delivery moves them. ARGV: see `GENERATION`; the tag, the batch's number, the stamp, the entries kept, the life of a
- * stream, of a top and of the record in ms, the partition's channel or nothing; then for each delivery its payload, `1`
+ * KEYS: generation, writes, the message's record; the hash and the stream of each recipient. ARGV: see `GENERATION`; the
+ * tag, the batch's number, the stamp, the entries kept, the life of a stream, of a user without counts and of the record
+ * in ms, the partition's channel or nothing; then for each delivery its payload, `1`
  * where it counts, its box, what it does (`+` counts, `-` acks, empty), the number of its recipients, their ids as JSON,
  * and where no partition's channel was given, their channels.
  *
  * Returns the writes, the generation and for each recipient an offset, `=` with generation, tag and offset of the first
  * time, or `!`, separated by spaces; then the errors of those.
  */
-export const APPEND = script(`${GENERATION}
+export const APPEND = script(`${GENERATION}${LET_END}
 local written, generation = write()
 local tag, batch, stamp, kept = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local streamMs, topMs, recordMs, all = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
+local streamMs, userMs, recordMs, all = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local current = generation .. stamp
 local start = current .. tag
 
@@ -99,7 +106,7 @@ if by[1] and by[1] ~= tag then
 end
 
 local payload, head, box, change
-local function begin(top, stream, before)
+local function begin(user, stream, before)
   local offset, previous = '1', sub(random, 1, 8)
   if before and sub(before, 1, 16) == generation then
     offset = string.format('%d', tonumber(sub(before, 32)) + 1)
@@ -108,23 +115,26 @@ local function begin(top, stream, before)
   call('DEL', stream)
   call('XADD', stream, '1-' .. offset, head .. previous, payload)
   call('PEXPIRE', stream, streamMs)
-  call('SET', top, start .. offset, 'PX', topMs)
+  call('HSET', user, '', start .. offset)
+  letEnd(user, userMs)
   return offset, previous
 end
-local function append(top, stream, counts)
-  if change == '+' then call('HINCRBY', counts, box, 1)
-  elseif change == '-' then call('HDEL', counts, box) end
+local function append(user, stream)
+  if change == '+' then
+    if call('HINCRBY', user, box, 1) == 1 then call('PERSIST', user) end
+  elseif change == '-' and call('HDEL', user, box) == 1 then letEnd(user, userMs) end
   local id = redis.pcall('XADD', stream, 'MAXLEN', kept, '1-*', head, payload)
   if type(id) == 'table' then
-    if change == '+' and call('HINCRBY', counts, box, -1) == 0 then call('HDEL', counts, box) end
+    if change == '+' and call('HINCRBY', user, box, -1) == 0 then call('HDEL', user, box) end
     error(id)
   end
   local offset = sub(id, 3)
-  local before = call('SET', top, start .. offset, 'KEEPTTL', 'GET')
-  if offset == '0' or not before or sub(before, 1, 16) ~= generation then return begin(top, stream, before) end
+  local before = call('HGET', user, '')
+  if offset == '0' or not before or sub(before, 1, 16) ~= generation then return begin(user, stream, before) end
+  call('HSET', user, '', start .. offset)
   if sub(before, 17, 23) ~= stamp then
     call('PEXPIRE', stream, streamMs)
-    call('PEXPIRE', top, topMs)
+    letEnd(user, userMs)
   end
   return offset, sub(before, 24, 31)
 end
@@ -145,7 +155,7 @@ while ARGV[at] do
     local ok, offset, previous
     if known then items[n] = known
     else
-      ok, offset, previous = pcall(append, KEYS[key], KEYS[key + 1], KEYS[key + 2])
+      ok, offset, previous = pcall(append, KEYS[key], KEYS[key + 1])
       if ok then
         items[n] = offset
         fresh = fresh + 1
@@ -157,7 +167,7 @@ while ARGV[at] do
     end
     places[2 * i - 1] = ok and offset or '-'
     places[2 * i] = ok and previous or '-'
-    key = key + (change == '' and 2 or 3)
+    key = key + 2
   end
   at = at + 1
   if all == '' then at = at + count
@@ -173,21 +183,21 @@ return {written, generation, result, errors}
 `);
 
 /**
- * KEYS: generation, writes; top, stream, counts and marks of the user. ARGV: see `GENERATION`; the stamp, the life of a
- * top in ms; the generation and offset of the position to read after (empty: no entries), the most entries wanted.
- * Returns the top, the entries from the position's own on, the counts and the marks.
+ * KEYS: generation, writes; hash, stream and marks of the user. ARGV: see `GENERATION`; the stamp, the life of a user
+ * without counts in ms; the generation and offset of the position to read after (empty: no entries), the most entries
+ * wanted. Returns the top, the entries from the position's own on, the fields of the hash and the marks.
  */
 export const READ = script(`${GENERATION}${TOP_OF}
 local generation = generationAfter(known)
 local at = topOf(KEYS[3], KEYS[4], generation, ARGV[4], ARGV[5])
 local entries = {}
 if ARGV[6] == generation then entries = call('XRANGE', KEYS[4], '1-' .. ARGV[7], '+', 'COUNT', ARGV[8]) end
-return {at, entries, call('HGETALL', KEYS[5]), call('LRANGE', KEYS[6], 0, -1)}
+return {at, entries, call('HGETALL', KEYS[3]), call('LRANGE', KEYS[5], 0, -1)}
 `);
 
 /**
- * KEYS: generation, writes; top, stream and marks of each user. ARGV: see `GENERATION`; the stamp, the life of a top.
- * Returns the top and the newest mark of each.
+ * KEYS: generation, writes; hash, stream and marks of each user. ARGV: see `GENERATION`; the stamp, the life of a user
+ * without counts in ms. Returns the top and the newest mark of each.
  */
 export const TOPS = script(`${GENERATION}${TOP_OF}
 local generation = generationAfter(known)

@@ -4,7 +4,7 @@ import { createUsercast } from '../../dist/src/index.js';
 import { BROKERS } from './usercast.mjs';
 
 export async function start(url) {
-  const broker = await BROKERS.redis(url);
+  const { broker } = await BROKERS.redis(url);
   const usercast = createUsercast({ broker });
 
   return {

@@ -9,12 +9,12 @@ import { createUsercast, jwtVerifier, memoryBroker } from '../../dist/src/index.
 export const BROKERS = {
   async redis(url) {
     const { redisBroker } = await import('../../dist/adapters/redis/index.js');
-    return redisBroker({ url });
+    return { broker: redisBroker({ url }) };
   },
 
   async nats(servers) {
-    const { natsBroker } = await import('../../dist/adapters/nats/index.js');
-    return natsBroker({ servers });
+    const { natsBroker, natsCounters } = await import('../../dist/adapters/nats/index.js');
+    return { broker: natsBroker({ servers }), counters: natsCounters({ servers }) };
   },
 };
 
@@ -32,7 +32,7 @@ export async function start({ quiet, keys, historyMessages, between, brokerUrl }
       audience: keys.audience,
     }),
     ...(historyMessages ? { broker: memoryBroker({ history: { messages: historyMessages } }) } : {}),
-    ...(between ? { broker: await BROKERS[between](brokerUrl) } : {}),
+    ...(between ? await BROKERS[between](brokerUrl) : {}),
     ...(quiet ? { heartbeat: { intervalMs: 3_600_000, pingMs: 3_600_000 } } : {}),
   });
   usercast.on('error', (error) => {

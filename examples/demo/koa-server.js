@@ -4,17 +4,23 @@ import { createServer } from 'node:http';
 import Koa from 'koa';
 import { createUsercast, jwtVerifier } from 'usercast';
 import { koaMiddleware } from 'usercast/koa';
+import { Boxes } from './api/boxes.js';
+import { MemoryStore } from './api/memory-store.js';
 import { pageHeaders, readPage } from './api/page.js';
 import { Refused } from './api/refused.js';
 import { createRoutes } from './api/routes.js';
 import { run } from './api/run.js';
+import { seed } from './api/seed.js';
 import { tokenRules } from './api/tokens.js';
 
 const usercast = createUsercast({ verifier: jwtVerifier(tokenRules) });
 usercast.on('error', ({ stage, cause }) => console.error(`usercast, ${stage}:`, cause));
 
+const boxes = new Boxes(usercast, new MemoryStore());
+await seed(boxes);
+
 const page = await readPage(new URL('public/', import.meta.url));
-const routes = (await createRoutes({ usercast, framework: 'Koa' })).map((route) => ({
+const routes = createRoutes(boxes, { framework: 'Koa' }).map((route) => ({
   ...route,
   pattern: new RegExp(`^${route.path.replace(/:(\w+)/g, '(?<$1>[^/]+)')}$`),
 }));

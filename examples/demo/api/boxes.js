@@ -1,4 +1,4 @@
-// The boxes, in memory, and who may do what with them. Every change is first stored, then published to the members.
+// The boxes, and who may do what with them. Every change is first stored, then published to the members.
 
 import { randomBytes } from 'node:crypto';
 import { applyEvent, isMember, newBox } from '../public/box.js';
@@ -10,16 +10,17 @@ const maxEntries = 500;
 const maxContentLength = 24_000;
 
 export class Boxes {
-  #boxes = new Map();
   #usercast;
+  #store;
 
-  constructor(usercast) {
+  constructor(usercast, store) {
     this.#usercast = usercast;
+    this.#store = store;
   }
 
   /** What this person sees: the boxes that they are in, and the public ones that they may join. */
-  listFor(person) {
-    const all = [...this.#boxes.values()];
+  async listFor(person) {
+    const all = await this.#store.all();
     return {
       boxes: all.filter((box) => isMember(box, person.id)),
       open: all
@@ -29,25 +30,25 @@ export class Boxes {
   }
 
   async create(person, { title, access_mode: accessMode = 'limited' }) {
-    if (this.#boxes.size >= maxBoxes) throw new Refused(409, 'There are too many boxes. Delete one first.');
+    const { length } = await this.#store.all();
+    if (length >= maxBoxes) throw new Refused(409, 'There are too many boxes. Delete one first.');
     const box = newBox({ id: crypto.randomUUID(), title: titleOf(title), creatorId: person.id, accessMode });
     checkAccessMode(accessMode);
-    this.#boxes.set(box.id, box);
-    await this.#publish(box, this.#event(box, 'member.join', person));
-    await this.#tellOthers(box);
-    return box;
+    await this.#store.add(box);
+    const joined = await this.#publish(box, this.#event(box, 'member.join', person));
+    await this.#tellOthers(joined);
+    return joined;
   }
 
   async join(person, boxId) {
-    const box = this.#boxes.get(boxId);
+    const box = await this.#store.get(boxId);
     if (!box || (box.access_mode !== 'public' && !isMember(box, person.id))) throw new Refused(404, 'No such box.');
-    if (!isMember(box, person.id)) await this.#publish(box, this.#event(box, 'member.join', person));
-    return box;
+    return isMember(box, person.id) ? box : this.#publish(box, this.#event(box, 'member.join', person));
   }
 
   /** Leaves, or, as the box's creator, removes another member. */
   async removeMember(person, boxId, memberId) {
-    const box = this.#boxOf(person, boxId);
+    const box = await this.#boxOf(person, boxId);
     const member = box.members.find((one) => one.id === memberId);
     if (!member) throw new Refused(404, 'No such member.');
     if (memberId === box.creator_id) throw new Refused(409, 'Whoever made a box stays in it. Delete the box instead.');
@@ -63,35 +64,43 @@ export class Boxes {
     await this.#usercast.ack(memberId, box.id);
   }
 
-  async write(person, boxId, content) {
-    const box = this.#boxOf(person, boxId);
-    return this.#publish(box, this.#event(box, 'msg.text', person, { content: contentOf(content) }));
+  /** With an `id` of the sender's, sending again what got no answer is safe: it is stored, delivered and counted once. */
+  async write(person, boxId, { id = crypto.randomUUID(), content }) {
+    const box = await this.#boxOf(person, boxId);
+    const event = this.#event(box, 'msg.text', person, { id: `${person.id}-${idOf(id)}`, content: contentOf(content) });
+    await this.#publish(box, event);
+    return event;
   }
 
   async edit(person, boxId, messageId, content) {
-    const { box } = this.#messageOf(person, boxId, messageId);
+    const { box } = await this.#messageOf(person, boxId, messageId);
     const details = { referrer_id: messageId, content: contentOf(content) };
-    return this.#publish(box, this.#event(box, 'msg.edit', person, details));
+    const event = this.#event(box, 'msg.edit', person, details);
+    await this.#publish(box, event);
+    return event;
   }
 
   async deleteMessage(person, boxId, messageId) {
-    const { box } = this.#messageOf(person, boxId, messageId);
-    return this.#publish(box, this.#event(box, 'msg.delete', person, { referrer_id: messageId }));
+    const { box } = await this.#messageOf(person, boxId, messageId);
+    const event = this.#event(box, 'msg.delete', person, { referrer_id: messageId });
+    await this.#publish(box, event);
+    return event;
   }
 
   async setAccessMode(person, boxId, value) {
-    const box = this.#boxOf(person, boxId);
+    const box = await this.#boxOf(person, boxId);
     this.#checkCreator(person, box);
     checkAccessMode(value);
     if (box.access_mode === value) return;
-    await this.#publish(box, this.#event(box, 'state.access_mode', person, { content: { value } }));
-    await this.#tellOthers(box);
+    await this.#tellOthers(
+      await this.#publish(box, this.#event(box, 'state.access_mode', person, { content: { value } })),
+    );
   }
 
   async deleteBox(person, boxId) {
-    const box = this.#boxOf(person, boxId);
+    const box = await this.#boxOf(person, boxId);
     this.#checkCreator(person, box);
-    this.#boxes.delete(boxId);
+    await this.#store.delete(boxId);
     const memberIds = box.members.map((member) => member.id);
     const object = { id: box.id, sender_id: person.id, public_key: randomBytes(32).toString('base64url') };
     await this.#usercast.notify(memberIds, 'box.delete', object);
@@ -105,14 +114,21 @@ export class Boxes {
     return { id: crypto.randomUUID(), type, box_id: box.id, server_event_created_at, sender, ...details };
   }
 
-  /** The members before the change are told, and those after it: whoever leaves or joins is one of them. */
-  async #publish(box, event, options) {
-    const before = box.members;
-    applyEvent(box, event);
-    if (box.timeline.length > maxEntries) box.timeline.shift();
+  /**
+   * The members before the change are told, and those after it: whoever leaves or joins is one of them. Returns the box
+   * after it.
+   */
+  async #publish({ id }, event, options) {
+    let before = [];
+    const box = await this.#store.change(id, (stored) => {
+      before = stored.members;
+      applyEvent(stored, event);
+      if (stored.timeline.length > maxEntries) stored.timeline.shift();
+    });
+    if (!box) throw new Refused(404, 'This box is gone.');
     const memberIds = [...before, ...box.members].map((member) => member.id);
     await this.#usercast.publishEvent(memberIds, event, options);
-    return event;
+    return box;
   }
 
   /** A notification type of this API's own. It is stored: a page that was away gets it with all that it missed. */
@@ -121,14 +137,14 @@ export class Boxes {
     await this.#usercast.notify(others, 'boxes.changed', { box_id: box.id });
   }
 
-  #boxOf(person, boxId) {
-    const box = this.#boxes.get(boxId);
+  async #boxOf(person, boxId) {
+    const box = await this.#store.get(boxId);
     if (!box || !isMember(box, person.id)) throw new Refused(404, 'You are not in this box.');
     return box;
   }
 
-  #messageOf(person, boxId, messageId) {
-    const box = this.#boxOf(person, boxId);
+  async #messageOf(person, boxId, messageId) {
+    const box = await this.#boxOf(person, boxId);
     const message = box.timeline.find((entry) => entry.id === messageId && entry.type === 'msg.text');
     if (!message || message.deleted) throw new Refused(404, 'This message is gone.');
     if (message.sender.id !== person.id) throw new Refused(403, 'Only its author can change a message.');
@@ -145,6 +161,11 @@ function titleOf(title) {
     throw new Refused(400, 'A box needs a name of at most 80 characters.');
   }
   return title.trim();
+}
+
+function idOf(id) {
+  if (typeof id !== 'string' || !/^[\w-]{1,64}$/.test(id)) throw new Refused(400, 'This is no id for a message.');
+  return id;
 }
 
 function contentOf(content) {

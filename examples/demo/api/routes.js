@@ -1,18 +1,14 @@
 // The HTTP API as a table, so that the Express and the Koa server serve the very same one. A handler gets the person who
 // asks, the parameters of the path and the body, and returns what to answer; undefined is 204.
 
-import { Boxes } from './boxes.js';
 import { findPerson, people } from './people.js';
 import { Refused } from './refused.js';
-import { seed } from './seed.js';
 import { issueToken, personIdOf } from './tokens.js';
 
-export async function createRoutes({ usercast, framework }) {
-  const boxes = new Boxes(usercast);
-  await seed(boxes);
-
+/** `about` is told to the page: the `framework`, and a `view`, a script that adds to the page, where there is one. */
+export function createRoutes(boxes, about) {
   const open = [
-    ['get', '/api/about', () => ({ framework, people })],
+    ['get', '/api/about', () => ({ ...about, people })],
     ['post', '/api/login', ({ body }) => login(body.person_id)],
   ];
   const signedIn = [
@@ -30,7 +26,7 @@ export async function createRoutes({ usercast, framework }) {
       '/api/boxes/:box/members/:member',
       ({ person, params }) => boxes.removeMember(person, params.box, params.member),
     ],
-    ['post', '/api/boxes/:box/messages', ({ person, params, body }) => boxes.write(person, params.box, body.content)],
+    ['post', '/api/boxes/:box/messages', ({ person, params, body }) => boxes.write(person, params.box, body)],
     [
       'put',
       '/api/boxes/:box/messages/:message',

@@ -1,5 +1,5 @@
-// Short-lived access tokens, signed with a secret that lives as long as the process. A real API takes them from its
-// identity provider; the demo is its own, and signs anyone in without a password.
+// Short-lived access tokens, signed with a secret that lives as long as the process, or is shared by several. A real API
+// takes them from its identity provider; the demo is its own, and signs anyone in without a password.
 
 import { randomBytes } from 'node:crypto';
 import { jwtVerify, SignJWT } from 'jose';
@@ -8,8 +8,10 @@ import { Refused } from './refused.js';
 const issuer = 'usercast-demo';
 const audience = 'usercast-demo';
 
+const { TOKEN_SECRET = randomBytes(32).toString('base64url') } = process.env;
+
 /** What both the API and usercast check a token against. */
-export const tokenRules = { secret: new Uint8Array(randomBytes(32)), issuer, audience, algorithms: ['HS256'] };
+export const tokenRules = { secret: new TextEncoder().encode(TOKEN_SECRET), issuer, audience, algorithms: ['HS256'] };
 
 const lifetimeSeconds = Number(process.env.TOKEN_SECONDS ?? 300);
 

@@ -53,15 +53,17 @@ export class Api {
 }
 
 export async function request(method, path, { body, token, fetch = globalThis.fetch } = {}) {
+  const isRepeatable = method !== 'POST' || body?.id !== undefined;
   const headers = {};
   if (body) headers['Content-Type'] = 'application/json';
   if (token) headers.Authorization = `Bearer ${token}`;
-  let response;
-  try {
-    response = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
-  } catch {
-    throw new ApiError(0, 'The server cannot be reached. Try again when you are connected.');
-  }
+  const send = () =>
+    fetch(path, { method, headers, body: body && JSON.stringify(body) }).catch(() => {
+      throw new ApiError(0, 'The server cannot be reached. Try again when you are connected.');
+    });
+  let response = await send();
+  // A proxy says so when the process that had the request ended before it answered. It asks another one then.
+  if (response.status === 502 && isRepeatable) response = await send();
   if (response.status === 204) return undefined;
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) throw new ApiError(response.status, answer.title ?? `The server answered ${response.status}.`);

@@ -10,13 +10,15 @@ const panes = document.getElementById('panes');
 const tabs = document.getElementById('tabs');
 
 try {
-  const { framework, people } = await request('GET', '/api/about');
+  const { framework, people, view } = await request('GET', '/api/about');
   document.getElementById('framework').textContent = framework;
   const asked = new URLSearchParams(location.search).getAll('person');
   const chosen = people.filter((person) => asked.includes(person.id));
   const shown = chosen.length > 0 ? chosen : people.slice(0, 2);
   offerOthers(people.filter((person) => !shown.includes(person)));
-  start(shown);
+  const addition = view && (await import(view));
+  const clients = start(shown);
+  addition?.show(clients, people);
 } catch (error) {
   toast(error.message, { kind: 'error' });
   panes.append(
@@ -41,6 +43,7 @@ function start(people) {
     client.addEventListener('change', () => showUnread());
     client.start();
   }
+  return clients;
 
   /** On a phone one pane is shown at a time, and only what is shown is read. */
   function tab(client) {

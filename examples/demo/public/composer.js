@@ -7,6 +7,8 @@ export class Composer {
   #send = h('button', { class: 'send', 'aria-label': 'Send', title: 'Send', disabled: true }, icon('send'));
   #write;
   #drafts = new Map();
+  /** One message after the other: requests that are sent together may overtake each other. */
+  #writing = Promise.resolve();
   #boxId = null;
 
   /** `write(text)` resolves to whether it worked. */
@@ -43,7 +45,8 @@ export class Composer {
     if (!text) return;
     this.#input.value = '';
     this.#changed();
-    if (await this.#write(text)) return;
+    this.#writing = this.#writing.then(() => this.#write(text));
+    if (await this.#writing) return;
     if (this.#boxId !== boxId) this.#drafts.set(boxId, text);
     else if (!this.#input.value) this.#input.value = text;
     this.#changed();

@@ -126,7 +126,7 @@ export class Pane {
       back: () => {
         this.element.dataset.view = 'list';
       },
-      write: (boxId, content) => change('POST', `/api/boxes/${boxId}/messages`, { content }),
+      write: (boxId, content) => change('POST', `/api/boxes/${boxId}/messages`, { id: newId(), content }),
       edit: (boxId, id, content) => change('PUT', message(boxId, id), { content }),
       remove: (boxId, id) => change('DELETE', message(boxId, id)),
       setAccess: (boxId, value) => change('PUT', `/api/boxes/${boxId}/access`, { value }),
@@ -192,5 +192,8 @@ export class Pane {
     this.markRead();
   }
 }
+
+/** An id for what is sent: the server takes it once, however often it comes. */
+const newId = () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join('-');
 
 const first = (person) => person?.display_name.split(' ')[0] ?? 'Someone';

@@ -253,7 +253,7 @@ describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
     const bench = open(way(`redis://127.0.0.1:${proxy.port}`));
     await bench.link.subscribe('failover');
     await bench.increment('failover');
-    await old.cli('WAIT', '1', '1000');
+    await eventually('the replica has it', async () => (await next.cli('GET', 'failover')) === '1');
     await next.promote();
     await old.cli('REPLICAOF', '127.0.0.1', String(next.port));
     const call = bench.increment('failover');

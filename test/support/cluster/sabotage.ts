@@ -5,6 +5,7 @@ import type { Broker, BrokerStatus, StreamListener } from '../../../src/index.ts
 import type { SourceEdit } from '../child.ts';
 
 const CONTIGUITY = 'src/broker/contiguity.ts';
+const SESSION = 'src/session/session.ts';
 
 /** Defences that are part of the source. */
 const EDITS = {
@@ -18,6 +19,25 @@ const EDITS = {
   /** History is taken to be complete. */
   'trust-history': [
     { file: CONTIGUITY, from: 'let at = position;', to: 'if (entries.length > 0) return null;\n  let at = position;' },
+  ],
+  /** No position has to be proven. */
+  'no-proof': [
+    {
+      file: CONTIGUITY,
+      from: 'const { top, entries } = slice;',
+      to: 'return null;\n  const { top, entries } = slice;',
+    },
+  ],
+  /** A session that resumes starts at the top. */
+  'no-replay': [
+    { file: SESSION, from: 'position: resumed ? from : slice.top', to: 'position: slice.top' },
+    { file: SESSION, from: 'const entries = resumed ? slice.entries : [];', to: 'const entries: Publication[] = [];' },
+  ],
+  /** Redis is not asked whether it has lost writes. */
+  'no-generations': [{ file: 'adapters/redis/scripts.ts', from: 'written >= known and ', to: '' }],
+  /** Probes of Redis are sent, and nothing follows from them. */
+  'no-redis-probes': [
+    { file: 'adapters/redis/redis-probes.ts', from: 'const MISSES = 2;', to: 'const MISSES = Infinity;' },
   ],
 } as const satisfies Readonly<Record<string, readonly SourceEdit[]>>;
 

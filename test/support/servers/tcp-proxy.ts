@@ -9,6 +9,9 @@ export type Direction = 'up' | 'down';
 /** What becomes of the bytes of a direction: they `pass`, are swallowed (`drop`), or wait (`pause`). */
 export type Flow = 'pass' | 'drop' | 'pause';
 
+/** Which connections: those of now, new ones too, or those of now whose port on the server's side it says yes to. */
+export type Which = 'open' | 'all' | ((port: number) => boolean);
+
 interface Wire {
   readonly source: Socket;
   readonly target: Socket;
@@ -48,13 +51,13 @@ export class TcpProxy {
     return this;
   }
 
-  /** Bytes of this direction are swallowed and the connections stay open: those of now, or new ones too. */
-  drop(direction: Direction, which: 'open' | 'all' = 'all'): void {
+  /** Bytes of this direction are swallowed, and the connections stay open. */
+  drop(direction: Direction, which: Which = 'all'): void {
     this.#set(direction, 'drop', which);
   }
 
   /** Bytes of this direction wait until `pass`. */
-  pause(direction: Direction, which: 'open' | 'all' = 'all'): void {
+  pause(direction: Direction, which: Which = 'all'): void {
     this.#set(direction, 'pause', which);
   }
 
@@ -91,10 +94,12 @@ export class TcpProxy {
     await once(this.#server, 'close');
   }
 
-  #set(direction: Direction, flow: Flow, which: 'open' | 'all'): void {
+  #set(direction: Direction, flow: Flow, which: Which): void {
     if (which === 'all') this.#flows[direction] = flow;
     for (const wire of this.#wires) {
       if (wire.direction !== direction) continue;
+      const { localPort = 0 } = direction === 'up' ? wire.target : wire.source;
+      if (typeof which === 'function' && !which(localPort)) continue;
       wire.flow = flow;
       if (flow === 'pause') wire.source.pause();
       else wire.source.resume();
