@@ -114,6 +114,7 @@ class OpenRedisLink implements RedisLink {
         isOn: (channel) => this.#channels.isOn(channel),
         subscribe: (channel) => this.#channels.subscribe(channel),
         unsubscribe: (channel) => this.#channels.unsubscribe(channel),
+        echo: async (channel) => this.#nodes.of(slot(channel))?.group?.connection.wire?.send(['PING']),
         silent: (channel) => {
           const node = this.#nodes.of(slot(channel));
           node?.commands.renew(new Error('a probe had no answer'));

@@ -15,6 +15,7 @@ import type {
 } from '../../src/index.ts';
 import { UsercastError } from '../../src/index.ts';
 import { randomName } from '../../src/random.ts';
+import { setTimer } from '../../src/timers.ts';
 import { type AppendReply, appendCall, stampOf, takeAppended } from './append-call.ts';
 import { type Batch, batchesOf } from './batches.ts';
 import { partitionOf } from './keys.ts';
@@ -44,6 +45,8 @@ export function redisBroker(options: RedisBrokerOptions): RedisBroker {
 }
 
 const CLUSTER_PARTITIONS = 32;
+/** Between two tries to look for what may be lost. */
+const RETRY_MS = 500;
 const MAX_MARKS = 100;
 const WHISPERS = 500;
 
@@ -225,22 +228,29 @@ class BrokerOnRedis implements RedisBroker {
   async #prepare(): Promise<void> {
     try {
       await this.#link.ready();
-      await checkLayout(this.#link, this.#options.prefix, this.#parts.length);
+      await this.#checkLayout();
     } catch (cause) {
       this.#prepared = null;
       throw cause;
     }
+    for (const part of this.#parts) this.#probe(part).catch(ignore);
+    if (this.#link.status === 'ready') this.#tell('ready');
+  }
+
+  #checkLayout(): Promise<void> {
+    return checkLayout(this.#link, this.#options.prefix, this.#parts.length);
   }
 
   async #probe(part: Part): Promise<void> {
     const args = [String(this.#options.positionMs), part.probeChannel, part.commonChannel];
     const reply = await this.#run(this.#scripts.probe, part, [], args);
     const isNew = part.probed(...(reply as [generation: string, processes: number]));
+    if (!isNew) return;
+    await this.#checkLayout();
     // All streams of the partition have begun anew: who stands in one must hear of it soon.
-    if (isNew && this.#status === 'ready') {
-      this.#tell('lost');
-      this.#tell('ready');
-    }
+    if (this.#status !== 'ready') return;
+    this.#tell('lost');
+    this.#tell('ready');
   }
 
   /** Ready is told once this process has looked for what Redis may have lost: who compares positions then, sees it. */
@@ -251,12 +261,18 @@ class BrokerOnRedis implements RedisBroker {
     }
     try {
       await this.#ready();
-      await checkLayout(this.#link, this.#options.prefix, this.#parts.length);
+      if (this.#status === 'ready') return;
+      await this.#checkLayout();
       await Promise.all(this.#parts.map((part) => this.#probe(part)));
     } catch {
+      setTimer(() => this.#followOn(), RETRY_MS);
       return;
     }
-    if (this.#link.status === 'ready' && !this.#closed) this.#tell('ready');
+    this.#followOn(() => this.#tell('ready'));
+  }
+
+  #followOn(go = () => void this.#follow('ready')): void {
+    if (this.#link.status === 'ready' && !this.#closed) go();
   }
 
   #tell(status: BrokerStatus): void {
@@ -265,3 +281,6 @@ class BrokerOnRedis implements RedisBroker {
     for (const listener of [...this.#statusListeners]) listener(status);
   }
 }
+
+/** What a probe finds wrong, the next one finds as well. */
+const ignore = (): void => {};

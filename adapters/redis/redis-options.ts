@@ -87,7 +87,6 @@ export function resolveRedisConnection(name: string, options: RedisConnectionOpt
   if ((url === undefined) === (client === undefined)) {
     throw new TypeError(`${name} takes either url or client: where Redis is, or the client that you have`);
   }
-  if (url !== undefined) checkUrls(url);
   if (client !== undefined) knownClient(client);
   if (typeof prefix !== 'string' || !/^[^{}]{1,64}$/.test(prefix)) {
     wrongOption('prefix', 'a string of 1 to 64 characters without braces', prefix);
@@ -99,13 +98,4 @@ export function resolveRedisConnection(name: string, options: RedisConnectionOpt
     deadlineMs: wholeNumber('deadlineMs', options.deadlineMs, 4_000, 1),
     probeMs: wholeNumber('probeMs', options.probeMs, 5_000, 10),
   };
-}
-
-/** A URL may hold a password: no error shows it. */
-function checkUrls(url: unknown): void {
-  const urls: unknown[] = Array.isArray(url) ? url : [url];
-  const isGood = (one: unknown): boolean => typeof one === 'string' && /^rediss?:\/\//.test(one) && URL.canParse(one);
-  if (urls.length === 0 || !urls.every(isGood)) {
-    throw new TypeError('url must be a redis:// or rediss:// URL, or several of one cluster');
-  }
 }

@@ -1,5 +1,6 @@
-// The probes of a link: sent over the commands, to be heard on the subscription. A connection that is half-dead, or leads to
-// a server that nobody else uses any more, looks alive and is found out here alone.
+// The probes of a link: sent over the commands, to be heard on the subscription, which is asked for a sign of life as well.
+// A connection that is half-dead, or leads to a server that nobody else uses any more, looks alive and is found out here
+// alone.
 
 import { UsercastError } from '../../src/index.ts';
 import { monotonicMs, setTimer, type Timer } from '../../src/timers.ts';
@@ -14,13 +15,14 @@ class Course {
   isSent = false;
   isAnswered = false;
   isHeard = false;
+  isEchoed = false;
   turn = 0;
   unanswered = 0;
   unheard = 0;
 
   begin(): number {
     this.isSent = true;
-    this.isAnswered = this.isHeard = false;
+    this.isAnswered = this.isHeard = this.isEchoed = false;
     return ++this.turn;
   }
 
@@ -36,9 +38,11 @@ export interface ProbeHooks {
   isOn(channel: string): boolean;
   subscribe(channel: string): Promise<void>;
   unsubscribe(channel: string): void;
+  /** Resolves when the subscription's connection answers. */
+  echo(channel: string): Promise<unknown>;
   /** No answer: the connections to the server that has the channel are to be made anew. */
   silent(channel: string): void;
-  /** Answered and not heard: its subscription is to be made anew. */
+  /** Answered and not heard, or without an echo: its subscription is to be made anew. */
   deaf(channel: string): void;
 }
 
@@ -62,7 +66,6 @@ export class RedisProbes {
     const course = this.#courses.get(channel);
     if (!course) return false;
     course.isHeard = true;
-    course.unheard = course.unanswered = 0;
     return true;
   }
 
@@ -111,9 +114,9 @@ export class RedisProbes {
   }
 
   #judge(channel: string, course: Course): void {
-    if (!course.isSent || course.isHeard) return;
-    if (course.isAnswered) course.unheard++;
-    else course.unanswered++;
+    if (!course.isSent) return;
+    course.unanswered = course.isAnswered ? 0 : course.unanswered + 1;
+    course.unheard = course.isHeard && course.isEchoed ? 0 : course.unheard + 1;
     if (course.unanswered >= MISSES) {
       course.forget();
       this.#hooks.silent(channel);
@@ -125,6 +128,12 @@ export class RedisProbes {
 
   #send(probe: RedisProbe, course: Course): void {
     const turn = course.begin();
+    this.#hooks.echo(probe.channel).then(
+      () => {
+        if (course.turn === turn) course.isEchoed = true;
+      },
+      () => {},
+    );
     probe.send().then(
       () => {
         course.unanswered = 0;

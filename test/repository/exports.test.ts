@@ -49,9 +49,10 @@ describe('the public entries', () => {
     for (const target of targets) expect(target.types).toBe(target.default.replace(/\.js$/, '.d.ts'));
   });
 
-  it('are the files of adapters/, src/index.ts, and those of the client and of testing', () => {
+  it('are the adapters, src/index.ts, and those of the client and of testing', () => {
     const own = ['src/client/index.ts', 'src/index.ts', 'src/testing/index.ts'];
-    expect([...entries].sort()).toEqual([...filesUnder('adapters', /^adapters\/[^/]+\.ts$/), ...own]);
+    const adapters = filesUnder('adapters', /^adapters\/(?:[^/]+|[^/]+\/index)\.ts$/);
+    expect([...entries].sort()).toEqual([...adapters, ...own]);
   });
 
   it('list names and never everything', () => {
