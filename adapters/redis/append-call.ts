@@ -42,7 +42,7 @@ export function appendCall(
     tag,
     String(batch.number),
     stampOf(options),
-    String(history.messages + 1),
+    String(history.messages),
     String(history.ageMs + renewMs(options)),
     String(positionMs + renewMs(options)),
     String(id === undefined ? RETRY_MS : deduplicationMs),

@@ -96,5 +96,28 @@ return 1
 /** KEYS: the user's counts. Boxes and counts by turns, whatever protocol the connection speaks. */
 export const COUNTS: RedisScript = script("return redis.call('HGETALL', KEYS[1])");
 
+/** KEYS: the user's counts and details. ARGV: epoch and offset. Boxes and counts by turns, without what lies after it. */
+export const COUNTS_UP_TO: RedisScript = script(`
+local epoch, offset = ARGV[1], tonumber(ARGV[2])
+local counts = redis.call('HGETALL', KEYS[1])
+local answer = {}
+for i = 1, #counts, 2 do
+  local count, of = tonumber(counts[i + 1]), nil
+  local packed = redis.call('HGET', KEYS[2], counts[i])
+  for _, one in ipairs(packed and cmsgpack.unpack(packed)[3] or {}) do
+    if type(one) == 'string' then
+      of = one
+    elseif of == epoch and one > offset then
+      count = count - 1
+    end
+  end
+  if count > 0 then
+    answer[#answer + 1] = counts[i]
+    answer[#answer + 1] = count
+  end
+end
+return answer
+`);
+
 /** KEYS: the user's counts and details. */
 export const FORGET: RedisScript = script("return redis.call('UNLINK', KEYS[1], KEYS[2])");

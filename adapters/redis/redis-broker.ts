@@ -69,7 +69,7 @@ class BrokerOnRedis implements RedisBroker {
   readonly counters = {
     counts: async (userId: string) => {
       const part = await this.#part(userId);
-      const { counts } = sliceOf((await this.#read(part, userId, null, 0)) as ReadReply, null, 0);
+      const { counts } = sliceOf((await this.#read(part, userId, null, 0)) as ReadReply);
       return { ...counts };
     },
   };
@@ -133,7 +133,7 @@ class BrokerOnRedis implements RedisBroker {
 
   async read(userId: string, after: Position | null, limit: number): Promise<StreamSlice> {
     const part = await this.#part(userId);
-    return sliceOf((await this.#read(part, userId, after, limit)) as ReadReply, after, limit);
+    return sliceOf((await this.#read(part, userId, after, limit)) as ReadReply);
   }
 
   #read(part: Part, userId: string, after: Position | null, limit: number): Promise<unknown> {
@@ -143,7 +143,7 @@ class BrokerOnRedis implements RedisBroker {
       String(this.#options.positionMs),
       after?.epoch ?? '',
       String(after?.offset ?? 0),
-      String(limit + 1),
+      String(limit),
     ]);
   }
 
@@ -271,7 +271,7 @@ class BrokerOnRedis implements RedisBroker {
     this.#followOn(() => this.#tell('ready'));
   }
 
-  #followOn(go = () => void this.#follow('ready')): void {
+  #followOn(go: () => void = () => void this.#follow('ready')): void {
     if (this.#link.status === 'ready' && !this.#closed) go();
   }
 

@@ -2,7 +2,7 @@
 
 import { type Counted, type CounterStore, type Position, UsercastError } from '../../src/index.ts';
 import { checkKeys, wholeNumber } from '../../src/option-checks.ts';
-import { COUNTS, FORGET, INCREMENT, RESET } from './counter-scripts.ts';
+import { COUNTS, COUNTS_UP_TO, FORGET, INCREMENT, RESET } from './counter-scripts.ts';
 import { partitionOf } from './keys.ts';
 import { checkLayout } from './layout.ts';
 import { openRedisLink, type RedisLink } from './redis-link.ts';
@@ -108,9 +108,12 @@ class RedisCounterStore implements CounterStore {
     await this.#link.run(RESET, this.#keys(userId), args);
   }
 
-  async counts(userId: string): Promise<Record<string, number>> {
+  async counts(userId: string, upTo?: Position): Promise<Record<string, number>> {
     await this.#ready();
-    const reply = await this.#link.run(COUNTS, this.#keys(userId).slice(0, 1), []);
+    const keys = this.#keys(userId);
+    const reply = upTo
+      ? await this.#link.run(COUNTS_UP_TO, keys, [upTo.epoch, String(upTo.offset)])
+      : await this.#link.run(COUNTS, keys.slice(0, 1), []);
     if (!Array.isArray(reply)) throw new UsercastError('broker_unavailable', 'redis gave no counts');
     const counts: [string, number][] = [];
     for (let i = 0; i < reply.length; i += 2) counts.push([String(reply[i]), Number(reply[i + 1])]);

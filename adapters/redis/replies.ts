@@ -15,8 +15,6 @@ const STAMP = 7;
 const TAG = 8;
 /** Of a user's hash; all others are boxes. */
 const TOP_FIELD = '';
-/** Follows from no position. */
-const UNKNOWN_TAG = '';
 
 /** A user's top as it is stored: epoch, stamp, tag, offset. */
 export function topOf(stored: string): Position {
@@ -93,48 +91,30 @@ export function handToAll(
   }
 }
 
-type Entry = readonly [id: string, fields: readonly [head: string, payload: string]];
-
-/** What `READ` returns: the stored top, the entries from the position's own on, the fields of the user's hash, the marks. */
+/** What `READ` returns. */
 export type ReadReply = readonly [
   top: string,
-  entries: readonly Entry[],
+  firstOffset: number,
+  entries: readonly string[],
   fields: readonly string[],
   marks: readonly string[],
 ];
 
-export function sliceOf(
-  [storedTop, stored, fields, marksReply]: ReadReply,
-  after: Position | null,
-  limit: number,
-): StreamSlice {
+export function sliceOf([storedTop, firstOffset, stored, fields, storedMarks]: ReadReply): StreamSlice {
   const top = topOf(storedTop);
-  const marks = marksReply.map(markOf);
+  const entries: Publication[] = [];
+  for (let i = 0; i < stored.length; i += 2) {
+    const head = stored[i]!;
+    const [tag, previousTag] = [head.slice(0, TAG), head.slice(TAG + 1)];
+    const offset = firstOffset + i / 2;
+    entries.push({ epoch: top.epoch, offset, tag, previousTag, payload: stored[i + 1]!, unread: head[TAG] === '1' });
+  }
   const counts: [string, number][] = [];
   for (let i = 0; i < fields.length; i += 2) {
     if (fields[i] !== TOP_FIELD) counts.push([fields[i]!, Number(fields[i + 1])]);
   }
-  return {
-    top,
-    entries: after ? entriesOf(stored, top.epoch, after.offset).slice(0, limit) : [],
-    counts: Object.fromEntries(counts),
-    markNumber: marks.at(-1)?.number ?? 0,
-    marks,
-  };
-}
-
-/** The entry at the position itself gives its tag to the one after it, and is left out. */
-function entriesOf(stored: readonly Entry[], epoch: string, from: number): Publication[] {
-  const entries: Publication[] = [];
-  let previousTag = UNKNOWN_TAG;
-  for (const [id, [head, payload]] of stored) {
-    const offset = Number(id.slice(2));
-    const tag = head.slice(0, TAG);
-    if (head.length > TAG + 1) previousTag = head.slice(TAG + 1);
-    if (offset > from) entries.push({ epoch, offset, tag, previousTag, payload, unread: head[TAG] === '1' });
-    previousTag = tag;
-  }
-  return entries;
+  const marks = storedMarks.map(markOf);
+  return { top, entries, counts: Object.fromEntries(counts), markNumber: marks.at(-1)?.number ?? 0, marks };
 }
 
 /** What `TOPS` returns: the stored top and the newest mark of each. */

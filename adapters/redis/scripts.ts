@@ -2,9 +2,9 @@
 //
 // A user is a hash: a field for each box with an unread count, and the empty field for the top, a string of the epoch (16
 // characters), a stamp that says when the life of the keys was last renewed (7), the newest entry's tag (8) and its
-// offset. The hash has an end where it holds no counts. An entry's id in the user's stream is `1-<offset>`, its field the
-// tag and `1` where it counted, its value the payload. Only the first entry of a stream key names the tag before it: of
-// the others it is the tag of the entry before. The epoch is the partition's generation.
+// offset. The hash has an end where it holds no counts. A stream is a list of two elements for each entry: its tag, `1`
+// where it counted and the tag of the entry before, and its payload; the last one is that of the top. The epoch is the
+// partition's generation.
 
 import { createHash } from 'node:crypto';
 import type { RedisScript } from './redis-link.ts';
@@ -75,10 +75,11 @@ end
  */
 export const APPEND = script(`${GENERATION}${LET_END}
 local written, generation = write()
-local tag, batch, stamp, kept = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local tag, batch, stamp, kept = ARGV[4], ARGV[5], ARGV[6], 2 * ARGV[7]
 local streamMs, userMs, recordMs, all = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
-local current = generation .. stamp
-local start = current .. tag
+local start = generation .. stamp .. tag
+-- Trimming costs as much as appending: it is done for several entries at once.
+local most = kept + 2 * math.floor(ARGV[7] / 8)
 
 local record, field, had = KEYS[3], tag .. batch, nil
 local by = call('HMGET', record, '', field)
@@ -106,37 +107,32 @@ if by[1] and by[1] ~= tag then
 end
 
 local payload, head, box, change
-local function begin(user, stream, before)
-  local offset, previous = '1', sub(random, 1, 8)
-  if before and sub(before, 1, 16) == generation then
-    offset = string.format('%d', tonumber(sub(before, 32)) + 1)
-    previous = sub(before, 24, 31)
-  end
-  call('DEL', stream)
-  call('XADD', stream, '1-' .. offset, head .. previous, payload)
-  call('PEXPIRE', stream, streamMs)
-  call('HSET', user, '', start .. offset)
-  letEnd(user, userMs)
-  return offset, previous
-end
 local function append(user, stream)
+  local before, count
   if change == '+' then
-    if call('HINCRBY', user, box, 1) == 1 then call('PERSIST', user) end
-  elseif change == '-' and call('HDEL', user, box) == 1 then letEnd(user, userMs) end
-  local id = redis.pcall('XADD', stream, 'MAXLEN', kept, '1-*', head, payload)
-  if type(id) == 'table' then
-    if change == '+' and call('HINCRBY', user, box, -1) == 0 then call('HDEL', user, box) end
-    error(id)
+    local fields = call('HMGET', user, '', box)
+    before, count = fields[1], fields[2]
+  else before = call('HGET', user, '') end
+  local offset, previous, isRenewed = '1', sub(random, 1, 8), false
+  if before and sub(before, 1, 16) == generation then
+    offset = (sub(before, 32) + 1) .. ''
+    previous = sub(before, 24, 31)
+    isRenewed = sub(before, 17, 23) == stamp
+  else call('DEL', stream) end
+  local length = call('RPUSH', stream, head .. previous, payload)
+  if length > most then call('LTRIM', stream, -kept, -1) end
+  if change == '+' then
+    call('HSET', user, '', start .. offset, box, ((count or 0) + 1) .. '')
+    if not count then call('PERSIST', user) end
+  else
+    call('HSET', user, '', start .. offset)
+    if change == '-' and call('HDEL', user, box) == 1 then letEnd(user, userMs) end
   end
-  local offset = sub(id, 3)
-  local before = call('HGET', user, '')
-  if offset == '0' or not before or sub(before, 1, 16) ~= generation then return begin(user, stream, before) end
-  call('HSET', user, '', start .. offset)
-  if sub(before, 17, 23) ~= stamp then
+  if length == 2 or not isRenewed then
     call('PEXPIRE', stream, streamMs)
     letEnd(user, userMs)
   end
-  return offset, sub(before, 24, 31)
+  return offset, previous
 end
 
 local items, errors, lists, n = {}, {}, {}, 0
@@ -185,14 +181,19 @@ return {written, generation, result, errors}
 /**
  * KEYS: generation, writes; hash, stream and marks of the user. ARGV: see `GENERATION`; the stamp, the life of a user
  * without counts in ms; the generation and offset of the position to read after (empty: no entries), the most entries
- * wanted. Returns the top, the entries from the position's own on, the fields of the hash and the marks.
+ * wanted. Returns the top, the offset of the first entry, the entries, the fields of the hash and the marks.
  */
 export const READ = script(`${GENERATION}${TOP_OF}
 local generation = generationAfter(known)
 local at = topOf(KEYS[3], KEYS[4], generation, ARGV[4], ARGV[5])
-local entries = {}
-if ARGV[6] == generation then entries = call('XRANGE', KEYS[4], '1-' .. ARGV[7], '+', 'COUNT', ARGV[8]) end
-return {at, entries, call('HGETALL', KEYS[3]), call('LRANGE', KEYS[5], 0, -1)}
+local entries, first = {}, 1
+if ARGV[6] == generation then
+  local oldest = sub(at, 32) - call('LLEN', KEYS[4]) / 2 + 1
+  first = math.max(oldest, ARGV[7] + 1)
+  local from = 2 * (first - oldest)
+  entries = call('LRANGE', KEYS[4], from, from + 2 * ARGV[8] - 1)
+end
+return {at, first, entries, call('HGETALL', KEYS[3]), call('LRANGE', KEYS[5], 0, -1)}
 `);
 
 /**

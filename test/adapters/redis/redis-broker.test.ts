@@ -34,7 +34,6 @@ function testBroker(name: string, place: () => { url: string | readonly string[]
       capabilities: {
         counters: true,
         dense: true,
-        historyMessages: 100,
         peer: again,
         reopen: again,
         clock: {
