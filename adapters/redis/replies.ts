@@ -66,28 +66,30 @@ function publicationOf(message: string): Publication {
 
 /**
  * Gives a message from a partition's channel to those of its recipients who have listeners here.
- * `<epoch><tag><1 where it counted><offset, tag before, for each recipient>\n<recipients as JSON>\n<payload>`; a dash for
- * who is not told, for it had the message already.
+ * `<epoch><tag><1 where it counted><recipients as JSON>\n<places>\n<payload>`: a place is the tag before, the offset and a
+ * space; dashes and a space for who is not told, for it had the message already.
  */
 export function handToAll(
   message: string,
   listenersOf: (userId: string) => readonly StreamListener[] | undefined,
 ): void {
-  const placesAt = EPOCH + TAG + 1;
-  const usersAt = message.indexOf('\n', placesAt) + 1;
-  const payloadAt = message.indexOf('\n', usersAt) + 1;
-  const places = message.slice(placesAt, usersAt - 1).split(' ');
-  const userIds = JSON.parse(message.slice(usersAt, payloadAt - 1)) as string[];
+  const usersAt = EPOCH + TAG + 1;
+  let at = message.indexOf('\n', usersAt) + 1;
+  const userIds = JSON.parse(message.slice(usersAt, at - 1)) as string[];
+  const payload = message.slice(message.indexOf('\n', at) + 1);
   const epoch = message.slice(0, EPOCH);
   const tag = message.slice(EPOCH, EPOCH + TAG);
-  const unread = message[placesAt - 1] === '1';
-  const payload = message.slice(payloadAt);
-  for (let i = 0; i < userIds.length; i++) {
-    const listeners = listenersOf(userIds[i]!);
-    const place = places[2 * i]!;
-    if (!listeners || place === '-') continue;
-    const publication = { epoch, offset: Number(place), tag, previousTag: places[2 * i + 1]!, payload, unread };
-    for (const listener of listeners) listener.publication(publication);
+  const unread = message[usersAt - 1] === '1';
+  for (const userId of userIds) {
+    const offsetAt = at + TAG;
+    const end = message.indexOf(' ', offsetAt);
+    const listeners = listenersOf(userId);
+    if (listeners && end > offsetAt) {
+      const [previousTag, offset] = [message.slice(at, offsetAt), Number(message.slice(offsetAt, end))];
+      const publication = { epoch, offset, tag, previousTag, payload, unread };
+      for (const listener of listeners) listener.publication(publication);
+    }
+    at = end + 1;
   }
 }
 

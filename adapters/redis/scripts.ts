@@ -161,14 +161,14 @@ while ARGV[at] do
         errors[#errors + 1] = type(offset) == 'table' and offset.err or tostring(offset)
       end
     end
-    places[2 * i - 1] = ok and offset or '-'
-    places[2 * i] = ok and previous or '-'
+    places[2 * i - 1] = ok and previous or '--------'
+    places[2 * i] = ok and offset .. ' ' or ' '
     key = key + 2
   end
   at = at + 1
   if all == '' then at = at + count
   elseif fresh > 0 then
-    call('PUBLISH', all, generation .. head .. table.concat(places, ' ') .. '\\n' .. list .. '\\n' .. payload)
+    call('PUBLISH', all, generation .. head .. list .. '\\n' .. table.concat(places) .. '\\n' .. payload)
   end
 end
 local result = table.concat(items, ' ')
