@@ -13,6 +13,7 @@ import { type BoxEventBase, checkEvent } from './protocol/events.ts';
 import { checkId, checkNotification, checkUserId } from './protocol/messages.ts';
 import { randomName } from './random.ts';
 import { withDeadline } from './timers.ts';
+import { UnderWay } from './under-way.ts';
 
 /** Recipients of a message: one user id or several; the same id twice counts once. */
 export type UserIds = string | Iterable<string>;
@@ -69,8 +70,7 @@ const NOBODY: ReadonlySet<string> = new Set();
 
 export class Publisher {
   readonly #parts: PublisherParts;
-  #inFlight = 0;
-  #whenIdle: (() => void)[] = [];
+  readonly #underWay = new UnderWay();
 
   constructor(parts: PublisherParts) {
     this.#parts = parts;
@@ -91,7 +91,7 @@ export class Publisher {
       if (others.length > 0) deliveries.push({ payload, userIds: others });
     }
     const message = { id: `event:${id}`, tag: randomName(TAG_LENGTH), deliveries };
-    return this.#tracked(this.#publish(type, id, message, recipients));
+    return this.#underWay.track(recipients, this.#publish(type, id, message, recipients));
   }
 
   async notify(userIds: UserIds, type: unknown, object: unknown, options: NotifyOptions = {}): Promise<Published> {
@@ -109,25 +109,29 @@ export class Publisher {
     }
     if (recipients.length === 0) return { recipients: 0, duplicates: 0 };
     const payload = this.#encode(type as string, object as object);
-    if (volatile) return this.#tracked(this.#whisper(type as string, recipients, payload));
+    if (volatile) return this.#underWay.track([], this.#whisper(type as string, recipients, payload));
     const message = {
       ...(idempotencyKey === undefined ? {} : { id: `notify:${idempotencyKey}` }),
       tag: randomName(TAG_LENGTH),
       deliveries: [{ payload, userIds: recipients }],
     };
-    return this.#tracked(this.#publish(type as string, idempotencyKey, message, recipients));
+    return this.#underWay.track([], this.#publish(type as string, idempotencyKey, message, recipients));
   }
 
   async ack(userId: string, boxId: string): Promise<void> {
     checkUserId(userId);
     checkId(boxId, 'box id');
-    return this.#tracked(this.#ack(userId, boxId));
+    return this.#underWay.track([userId], this.#ack(userId, boxId));
   }
 
   /** Resolves when no call is under way. */
   idle(): Promise<void> {
-    if (this.#inFlight === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#whenIdle.push(resolve));
+    return this.#underWay.idle();
+  }
+
+  /** Resolves when what is being published or acked for the user now is counted, or has failed. */
+  settled(userId: string): Promise<void> {
+    return this.#underWay.settled(userId);
   }
 
   #oneView(recipients: readonly string[], event: unknown, muted: ReadonlySet<string>) {
@@ -259,15 +263,6 @@ export class Publisher {
     } catch (cause) {
       onError('count', cause);
       return { cause };
-    }
-  }
-
-  async #tracked<T>(work: Promise<T>): Promise<T> {
-    this.#inFlight++;
-    try {
-      return await work;
-    } finally {
-      if (--this.#inFlight === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
     }
   }
 }

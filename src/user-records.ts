@@ -21,6 +21,8 @@ export interface UserRecordsParts {
   readonly broker: Broker;
   /** null: the broker's own counts. */
   readonly counters: CounterStore | null;
+  /** Resolves when what this process publishes for the user now is counted. */
+  readonly settled: (userId: string) => Promise<void>;
   readonly deadlineMs: number;
   readonly onError: (stage: ErrorStage, cause: unknown) => void;
 }
@@ -47,9 +49,13 @@ export class UserRecords {
     return { counts: await this.countsOf(userId, slice), cursor: encodeCursor(slice.top) };
   }
 
-  /** The counts as of the slice's top; of now where another store keeps them. */
+  /** The counts as of the slice's top. */
   async countsOf(userId: string, slice: StreamSlice): Promise<Record<string, number>> {
-    return this.#parts.counters || !slice.counts ? this.counts(userId) : { ...slice.counts };
+    const { counters, deadlineMs, settled } = this.#parts;
+    if (!counters) return slice.counts ? { ...slice.counts } : this.counts(userId);
+    // What stands in the stream up to the top may be on its way to the store. A call that hangs keeps nobody out for good.
+    await withDeadline(settled(userId), deadlineMs, 'the counter store').catch(() => {});
+    return this.#ask('count', () => counters.counts(userId, slice.top));
   }
 
   async cursor(userId: string): Promise<string> {

@@ -70,7 +70,13 @@ export class Usercast<H extends HostTypes = HostTypes> {
     const { counters, limits, verifier, authorize } = options;
     const authenticate =
       verifier && createAuthenticator({ verifier, authorize, deadlineMs: limits.deadlineMs, onError });
-    this.#records = new UserRecords({ broker: this.#broker, counters, deadlineMs: limits.deadlineMs, onError });
+    this.#records = new UserRecords({
+      broker: this.#broker,
+      counters,
+      settled: (userId) => this.#publisher.settled(userId),
+      deadlineMs: limits.deadlineMs,
+      onError,
+    });
     this.#hub = new Hub(this.#broker, {
       heartbeat: options.heartbeat,
       subscriptions: options.subscriptions,

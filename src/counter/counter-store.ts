@@ -18,8 +18,12 @@ export interface CounterStore {
   increment(counted: readonly Counted[]): Promise<void>;
   /** Takes away what was counted up to this position; what was counted after it stays. */
   reset(userId: string, boxId: string, upTo: Position): Promise<void>;
-  /** The user's boxes with a count above 0. */
-  counts(userId: string): Promise<Record<string, number>>;
+  /**
+   * The user's boxes with a count above 0: of now, or with `upTo` without what was counted at a later offset of the same
+   * epoch. A store keeps a number of each box's newest positions one by one, 128 or so; where more than these lie after
+   * `upTo`, the oldest of them are counted all the same. What an ack took away is not given back.
+   */
+  counts(userId: string, upTo?: Position): Promise<Record<string, number>>;
   /** Erases the user's counts. */
   forget(userId: string): Promise<void>;
   close(): Promise<void>;

@@ -20,7 +20,7 @@ export function memoryCounters(options: MemoryCounterOptions = {}): CounterStore
   return new MemoryCounterStore(wholeNumber('rememberMs', options.rememberMs, 600_000, 1));
 }
 
-/** How many of a box's newest counted positions are kept one by one: an ack can only be that far behind. */
+/** How many of a box's newest counted positions are kept one by one: an ack, or a question, can only be that far behind. */
 const RECENT = 128;
 
 /** What was counted for one user's box since its last ack. */
@@ -31,6 +31,11 @@ class Box {
 
   get count(): number {
     return this.#older + this.#recent.length;
+  }
+
+  countUpTo(upTo: Position): number {
+    const later = this.#recent.filter(({ epoch, offset }) => epoch === upTo.epoch && offset > upTo.offset);
+    return this.count - later.length;
   }
 
   add(position: Position): void {
@@ -85,9 +90,10 @@ class MemoryCounterStore implements CounterStore {
     this.#acked.set(key, nowMs + this.#rememberMs);
   }
 
-  async counts(userId: string): Promise<Record<string, number>> {
-    const unread = [...(this.#users.get(userId) ?? [])].filter(([, box]) => box.count > 0);
-    return Object.fromEntries(unread.map(([boxId, box]) => [boxId, box.count]));
+  async counts(userId: string, upTo?: Position): Promise<Record<string, number>> {
+    const boxes = [...(this.#users.get(userId) ?? [])];
+    const counts = boxes.map(([boxId, box]) => [boxId, upTo ? box.countUpTo(upTo) : box.count] as const);
+    return Object.fromEntries(counts.filter(([, count]) => count > 0));
   }
 
   async forget(userId: string): Promise<void> {

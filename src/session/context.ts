@@ -62,7 +62,7 @@ export interface SessionContext {
   ack(userId: string, boxId: string): Promise<void>;
   /** Checks a session's new token. @throws Refusal */
   authenticate(session: SessionInfo, accessToken: string): Promise<Identity>;
-  /** The user's unread counts as of the slice's top, or of now where the counter store is another. */
+  /** The user's unread counts as of the slice's top. */
   countsOf(userId: string, slice: StreamSlice): Promise<Readonly<Record<string, number>>>;
   /** What a session's heartbeat goes by; one object for all of a kind. */
   heartbeatTimes(kind: TransportKind, isTold: boolean): HeartbeatTimes;

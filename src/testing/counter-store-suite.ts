@@ -54,6 +54,10 @@ class StoreBench {
   async counts(userId = this.ann): Promise<Record<string, number>> {
     return { ...(await this.store.counts(userId)) };
   }
+
+  async countsUpTo(upTo: Position): Promise<Record<string, number>> {
+    return { ...(await this.store.counts(this.ann, upTo)) };
+  }
 }
 
 /** Declares the tests that a `CounterStore` has to pass, with the runner's own `describe` and `it`. */
@@ -153,6 +157,38 @@ export function counterStoreSuite<S extends CounterStore>(
       assert.deepEqual(await bench.counts(), {});
       await bench.store.increment([bench.event(3, { position: at(3, LATER_EPOCH) })]);
       assert.deepEqual(await bench.counts(), { box: 1 });
+    });
+
+    test('counts up to a position, as often as it is asked, and forgets nothing by it', async (bench) => {
+      const { store, ann } = bench;
+      await store.increment(bench.events(1, 5));
+      await store.increment([bench.event(4, { boxId: 'other', id: 'another' })]);
+      const answers: Record<string, number>[] = [];
+      for (const offset of [3, 0, 5, 4, 3]) answers.push(await bench.countsUpTo(at(offset)));
+      assert.deepEqual(answers, [{ box: 3 }, {}, { box: 5, other: 1 }, { box: 4, other: 1 }, { box: 3 }]);
+      assert.deepEqual(await bench.counts(), { box: 5, other: 1 });
+      await store.increment([bench.event(5), bench.event(6)]);
+      await store.reset(ann, 'box', at(1));
+      assert.deepEqual([await bench.countsUpTo(at(3)), await bench.counts()], [{ box: 2 }, { box: 5, other: 1 }]);
+    });
+
+    test('leaves out up to a position what is later, in whatever order it came', async (bench) => {
+      for (const offset of [5, 2, 4, 1]) await bench.store.increment([bench.event(offset)]);
+      assert.deepEqual([await bench.countsUpTo(at(3)), await bench.counts()], [{ box: 2 }, { box: 4 }]);
+    });
+
+    test('counts up to a position all that was counted in another epoch', async (bench) => {
+      await bench.store.increment(bench.events(8, 2));
+      const later = [1, 2, 9].map((offset) => bench.event(offset, { id: `${offset}`, position: at(offset, LATER_EPOCH) }));
+      await bench.store.increment(later);
+      await bench.store.increment([bench.event(10)]);
+      assert.deepEqual(await bench.countsUpTo(at(1, LATER_EPOCH)), { box: 4 });
+      assert.deepEqual(await bench.countsUpTo(at(9)), { box: 5 });
+    });
+
+    test('counts up to a position the older ones of many that lie before it', async (bench) => {
+      await bench.store.increment(bench.events(1, 300));
+      assert.deepEqual([await bench.countsUpTo(at(290)), await bench.counts()], [{ box: 290 }, { box: 300 }]);
     });
 
     test('takes any id', async (bench) => {

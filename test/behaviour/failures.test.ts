@@ -235,7 +235,7 @@ describe('a counter store', () => {
     };
     increment: CounterStore['increment'] = (counted) => this.#ask(() => this.#inner.increment(counted));
     reset: CounterStore['reset'] = (...given) => this.#ask(() => this.#inner.reset(...given));
-    counts: CounterStore['counts'] = (userId) => this.#ask(() => this.#inner.counts(userId));
+    counts: CounterStore['counts'] = (...given) => this.#ask(() => this.#inner.counts(...given));
     forget: CounterStore['forget'] = (userId) => this.#ask(() => this.#inner.forget(userId));
     close: CounterStore['close'] = () => this.#inner.close();
   }

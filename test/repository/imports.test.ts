@@ -11,7 +11,7 @@ const ROWS: readonly { readonly name: string; readonly files: readonly string[] 
     name: 'contracts',
     files: ['options', 'broker/broker', 'counter/counter-store', 'auth/token-verifier', 'transports/transport'],
   },
-  { name: 'engine', files: ['session/*', 'broker/*', 'auth/*', 'publisher', 'user-records'] },
+  { name: 'engine', files: ['session/*', 'broker/*', 'auth/*', 'publisher', 'under-way', 'user-records'] },
   {
     name: 'leaves',
     files: [

@@ -202,6 +202,19 @@ const stores: readonly [what: string, change: (store: CounterStore) => Partial<C
     (s) => ({ increment: (counted) => s.increment(counted.map((one) => ({ ...one, boxId: 'box' }))) }),
   ],
   ['forgets nobody', () => ({ forget: async () => {} })],
+  ['knows the counts of now alone', (s) => ({ counts: (userId) => s.counts(userId) })],
+  [
+    'leaves out what is at the position that it is asked for',
+    (s) => ({ counts: (userId, upTo) => s.counts(userId, upTo && { ...upTo, offset: upTo.offset - 1 }) }),
+  ],
+  [
+    'takes all epochs for one',
+    (s) => ({
+      increment: (counted) =>
+        s.increment(counted.map((one) => ({ ...one, position: { ...one.position, epoch: 'epoch-of-stream-' } }))),
+      counts: (userId, upTo) => s.counts(userId, upTo && { ...upTo, epoch: 'epoch-of-stream-' }),
+    }),
+  ],
 ];
 
 it.each(stores)('a counter store that %s does not pass', async (_what, change) => {

@@ -1,7 +1,5 @@
 // Which broker a server process runs on, as data: it crosses to the process, which makes the broker.
 
-import { Redis as IoRedis } from 'ioredis';
-import { createClient, createCluster } from 'redis';
 import {
   type NatsBrokerOptions,
   type NatsCounterOptions,
@@ -46,26 +44,28 @@ export interface OpenBroker {
   readonly counters: CounterStore | null;
 }
 
-/** Made, and never connected: the broker makes its own after it. */
-function hostClient(kind: 'node-redis' | 'ioredis', url: string | readonly string[]): RedisClient {
+/** Made, and never connected: the broker makes its own after it. A package takes its time to load, so only when it is used. */
+async function hostClient(kind: 'node-redis' | 'ioredis', url: string | readonly string[]): Promise<RedisClient> {
   const urls = typeof url === 'string' ? null : [...url];
   if (kind === 'ioredis') {
+    const { Redis: IoRedis } = await import('ioredis');
     return urls ? new IoRedis.Cluster(urls, { lazyConnect: true }) : new IoRedis(String(url), { lazyConnect: true });
   }
+  const { createClient, createCluster } = await import('redis');
   return urls ? createCluster({ rootNodes: urls.map((one) => ({ url: one })) }) : createClient({ url: String(url) });
 }
 
-function create(spec: BrokerSpec): Broker {
+async function create(spec: BrokerSpec): Promise<Broker> {
   if (spec.kind === 'memory') return memoryBroker(spec.options);
   if (spec.kind === 'redis') {
     const { url, ...options } = spec.options;
-    return redisBroker({ ...options, ...(spec.client ? { client: hostClient(spec.client, url) } : { url }) });
+    return redisBroker({ ...options, ...(spec.client ? { client: await hostClient(spec.client, url) } : { url }) });
   }
   return natsBroker(spec.options);
 }
 
-export function openBroker(spec: BrokerSpec): OpenBroker {
-  const actual = create(spec);
+export async function openBroker(spec: BrokerSpec): Promise<OpenBroker> {
+  const actual = await create(spec);
   const faulty = spec.faults ? faultyBroker(actual, spec.faults) : null;
   const counters = spec.kind === 'nats' ? natsCounters({ servers: spec.options.servers, ...spec.counters }) : null;
   return { actual, faulty, counters, broker: sabotaged(faulty ?? actual, spec.sabotage ?? []) };

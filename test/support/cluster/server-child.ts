@@ -48,7 +48,7 @@ const holding = (): string[] => process.getActiveResourcesInfo().filter((name) =
 answerCommands({
   /** Returns the port. */
   async start({ broker, usercast: options }: StartInput): Promise<number> {
-    open = openBroker(broker);
+    open = await openBroker(broker);
     server = createServer((_request, response) => response.writeHead(404).end());
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { broker: used, counters } = open;
