@@ -86,9 +86,10 @@ describe('the page of the demo', patient, () => {
     await shoot(page, 'cut');
 
     await grace.write('From nowhere');
-    await sees(page.getByRole('alert').filter({ hasText: 'The server cannot be reached.' }));
+    const alert = page.getByRole('alert').filter({ hasText: 'The server cannot be reached.' });
+    await sees(alert);
     await expect.poll(() => grace.root.getByLabel('Message', { exact: true }).inputValue()).toBe('From nowhere');
-    await page.getByRole('button', { name: 'Dismiss' }).click();
+    await alert.getByRole('button', { name: 'Dismiss' }).click();
 
     await grace.reconnect();
     await sees(grace.message('third'));

@@ -126,7 +126,7 @@ export interface Evidence {
   readonly counts: ReadonlyMap<string, Readonly<Record<string, number>>>;
   /** Offsets of a stream grow by one. Default true; false: they only grow. */
   readonly dense?: boolean;
-  /** The broker counts, so clients are told counts as of their head. Default true; false: as of about then. */
+  /** Clients end with the counts that are kept. Default true; false: about these, as where another store counts for several processes. */
   readonly exactCounts?: boolean;
 }
 

@@ -32,11 +32,6 @@ export interface SceneOptions {
   readonly seed?: number;
   /** Offsets of a stream grow by one. Default: all but NATS. */
   readonly dense?: boolean;
-  /**
-   * Clients have the counts that the broker has. Default: all but NATS, where a client that opens while another process is
-   * between the append and the count misses it.
-   */
-  readonly exactCounts?: boolean;
   /** The broker loses nothing that it accepted, so counts are exact. Default true. */
   readonly keepsAll?: boolean;
   /** Milliseconds that it may take in the end until all clients are at the top. Default 20 000. */
@@ -177,8 +172,7 @@ export class Scene {
   }
 
   async #close(): Promise<SceneReport> {
-    const { quietWithinMs = QUIET_WITHIN_MS, broker, dense, exactCounts, keepsAll = true } = this.#options;
-    const { seed = seedOfTheRun } = this.#options;
+    const { quietWithinMs = QUIET_WITHIN_MS, broker, dense, keepsAll = true, seed = seedOfTheRun } = this.#options;
     const leftovers: string[] = [];
     const note = ({ message }: Error): void => void leftovers.push(message);
     await this.publisher.stop(quietWithinMs).catch(note);
@@ -192,7 +186,8 @@ export class Scene {
       publisher: this.publisher,
       repairs: this.repairs,
       dense: dense ?? broker.kind !== 'nats',
-      exactCounts: exactCounts ?? broker.kind !== 'nats',
+      // A session misses what another process is counting in its store while the session opens.
+      exactCounts: broker.kind !== 'nats',
       keepsAll,
       quietWithinMs,
       leftovers,
