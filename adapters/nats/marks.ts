@@ -1,0 +1,57 @@
+// The disconnect marks of each user, in a bucket: stored with compare-and-set, and gone some time after the last one.
+
+import type { DisconnectMark, DisconnectTarget } from '../../src/index.ts';
+import { JetStreamError, readDirect, readLeader, store, WRONG_LAST_SEQUENCE } from './jetstream.ts';
+import type { NatsCaller } from './nats-link.ts';
+import { keySubject } from './nats-names.ts';
+import type { NatsStore } from './nats-store.ts';
+
+const MAX_MARKS = 100;
+const MAX_TRIES = 20;
+const NONE: readonly DisconnectMark[] = Object.freeze([]);
+
+export class Marks {
+  readonly #store: NatsStore;
+
+  constructor(natsStore: NatsStore) {
+    this.#store = natsStore;
+  }
+
+  /** Those still kept, oldest first. `mustBeNewest`: not from a replica that may lag behind. */
+  async read(caller: NatsCaller, token: string, mustBeNewest: boolean): Promise<readonly DisconnectMark[]> {
+    return (await this.#entry(caller, token, mustBeNewest && this.#store.mayLag)).marks;
+  }
+
+  async add(caller: NatsCaller, token: string, target: DisconnectTarget): Promise<DisconnectMark> {
+    for (let tries = 1; ; tries++) {
+      const { marks, revision } = await this.#entry(caller, token, true);
+      // Numbers are times, so that they grow even when the bucket has forgotten the one before.
+      const mark: DisconnectMark = { ...target, number: Math.max(Date.now(), numberOf(marks) + 1) };
+      const headers = this.#store.link.headers();
+      headers.set('Nats-Expected-Last-Subject-Sequence', String(revision));
+      const kept = JSON.stringify([...marks, mark].slice(-MAX_MARKS));
+      try {
+        await store(caller, keySubject(this.#store.names.marks, token), kept, { headers });
+        return mark;
+      } catch (cause) {
+        const isOvertaken = cause instanceof JetStreamError && cause.code === WRONG_LAST_SEQUENCE;
+        if (!isOvertaken || tries === MAX_TRIES) throw cause;
+      }
+    }
+  }
+
+  async #entry(caller: NatsCaller, token: string, fromLeader: boolean) {
+    const { marks: bucket } = this.#store.names;
+    const query = { last_by_subj: keySubject(bucket, token) };
+    const message = await (fromLeader ? readLeader : readDirect)(caller, bucket, query);
+    if (!message) return { marks: NONE, revision: 0 };
+    const oldest = Date.now() - this.#store.options.marksMs;
+    const stored = JSON.parse(Buffer.from(message.data).toString()) as DisconnectMark[];
+    return { marks: stored.filter(({ number }) => number > oldest), revision: message.sequence };
+  }
+}
+
+/** The number of the newest, 0 when there is none. */
+export function numberOf(marks: readonly DisconnectMark[]): number {
+  return marks.at(-1)?.number ?? 0;
+}
