@@ -15,7 +15,6 @@ export const COMPETITORS = {
   ws: { label: 'bare `ws`', server: 'ws', wire: 'plain' },
   'socket-io': { label: 'Socket.IO', server: 'socket-io', wire: 'socket-io' },
   'usercast-redis': { label: 'usercast, Redis', server: 'usercast', wire: 'plain', between: 'redis' },
-  'usercast-nats': { label: 'usercast, NATS', server: 'usercast', wire: 'plain', between: 'nats' },
   'socket-io-redis': { label: 'Socket.IO, Redis adapter', server: 'socket-io', wire: 'socket-io', between: 'redis' },
   'socket-io-streams': {
     label: 'Socket.IO, Redis Streams adapter',

@@ -99,7 +99,7 @@ export const SECTIONS = [
   {
     title: 'Two processes',
     of: 'usercast-redis',
-    against: ['socket-io-streams', 'socket-io-redis', 'usercast-nats', 'nats'],
+    against: ['socket-io-streams', 'socket-io-redis', 'nats'],
     rows: clusterRows,
   },
   {

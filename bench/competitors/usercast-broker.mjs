@@ -1,10 +1,10 @@
 // usercast in a process without clients, as a worker has it: what it publishes, and its broker's subscriptions.
 
 import { createUsercast } from '../../dist/src/index.js';
-import { BROKERS } from './usercast.mjs';
+import { redisBroker } from './usercast.mjs';
 
 export async function start(url) {
-  const { broker } = await BROKERS.redis(url);
+  const broker = await redisBroker(url);
   const usercast = createUsercast({ broker });
 
   return {

@@ -1,27 +1,16 @@
 // usercast as a host mounts it: the built package, a JWT on every handshake, a broker with its history, counters and
 // deduplication: the one in memory, or one between processes. Its clients choose between plain sessions and `usercast.v1`.
 
-import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createUsercast, jwtVerifier, memoryBroker } from '../../dist/src/index.js';
 
-/** The brokers between processes, loaded where they are used: each needs its client. */
-export const BROKERS = {
-  async redis(url) {
-    const { redisBroker } = await import('../../dist/adapters/redis/index.js');
-    return { broker: redisBroker({ url }) };
-  },
+/** The broker between processes, loaded where it is used: it needs its client. */
+export async function redisBroker(url) {
+  const redis = await import('../../dist/adapters/redis/index.js');
+  return redis.redisBroker({ url });
+}
 
-  async nats(servers) {
-    const { natsBroker, natsCounters } = await import('../../dist/adapters/nats/index.js');
-    return { broker: natsBroker({ servers }), counters: natsCounters({ servers }) };
-  },
-};
-
-/** Whether `dist/` has this broker. */
-export const isBuilt = (broker) => existsSync(new URL(`../../dist/adapters/${broker}/index.js`, import.meta.url));
-
-export async function start({ quiet, keys, historyMessages, between, brokerUrl }) {
+export async function start({ quiet, keys, historyMessages, brokerUrl }) {
   const server = createServer();
   const usercast = createUsercast({
     verifier: jwtVerifier({
@@ -32,7 +21,7 @@ export async function start({ quiet, keys, historyMessages, between, brokerUrl }
       audience: keys.audience,
     }),
     ...(historyMessages ? { broker: memoryBroker({ history: { messages: historyMessages } }) } : {}),
-    ...(between ? await BROKERS[between](brokerUrl) : {}),
+    ...(brokerUrl ? { broker: await redisBroker(brokerUrl) } : {}),
     ...(quiet ? { heartbeat: { intervalMs: 3_600_000, pingMs: 3_600_000 } } : {}),
   });
   usercast.on('error', (error) => {

@@ -2,14 +2,11 @@
 // and 1,000 users of both at the same steady rate for all competitors; and the rate that each reaches without one.
 
 import { Cluster } from '../cluster.mjs';
-import { isBuilt } from '../competitors/usercast.mjs';
 import { endEngines, startEngines } from '../engines.mjs';
 import { COMPETITORS } from '../pair.mjs';
 import { measureAppends, measureResubscribing } from './redis.mjs';
 
-const CLUSTER_COMPETITORS = ['usercast-redis', 'socket-io-streams', 'socket-io-redis', 'usercast-nats', 'nats'].filter(
-  (name) => COMPETITORS[name].server !== 'usercast' || isBuilt(COMPETITORS[name].between),
-);
+const CLUSTER_COMPETITORS = ['usercast-redis', 'socket-io-streams', 'socket-io-redis', 'nats'];
 
 /** Recipients of each message, and deliveries a second, which the slowest of all keeps up with on two busy cores. */
 export const STEADY = { 1: 1_000, 100: 20_000, 1000: 20_000 };

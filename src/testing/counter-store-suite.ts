@@ -179,7 +179,9 @@ export function counterStoreSuite<S extends CounterStore>(
 
     test('counts up to a position all that was counted in another epoch', async (bench) => {
       await bench.store.increment(bench.events(8, 2));
-      const later = [1, 2, 9].map((offset) => bench.event(offset, { id: `${offset}`, position: at(offset, LATER_EPOCH) }));
+      const later = [1, 2, 9].map((offset) =>
+        bench.event(offset, { id: `${offset}`, position: at(offset, LATER_EPOCH) }),
+      );
       await bench.store.increment(later);
       await bench.store.increment([bench.event(10)]);
       assert.deepEqual(await bench.countsUpTo(at(1, LATER_EPOCH)), { box: 4 });

@@ -3,8 +3,12 @@
 import { setTimeout as passed } from 'node:timers/promises';
 import { counterStoreSuite } from 'usercast/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { redisBroker } from '../../../adapters/redis/redis-broker.ts';
 import { type RedisCounterOptions, redisCounters } from '../../../adapters/redis/redis-counters.ts';
 import type { CounterStore } from '../../../src/index.ts';
+import { expectRightCounts } from '../../support/busy-user.ts';
+import { cleanUp, listen } from '../../support/fixture.ts';
+import { seededRandom } from '../../support/seed.ts';
 import { type RedisServer, startRedis } from '../../support/servers/redis.ts';
 import { type RedisCluster, startRedisCluster } from '../../support/servers/redis-cluster.ts';
 import { CLIENTS, CLUSTERS } from './link-bench.ts';
@@ -77,6 +81,26 @@ describe('redisCounters', () => {
     expect(await store.counts('ann')).toEqual({});
     await passed(400);
     expect(await server.cli('KEYS', '*')).toBe('{usercast:counters}:layout');
+  });
+
+  it('gives every session of a busy user the counts as of its head', async () => {
+    const broker = redisBroker({ url: server.url });
+    const counters = redisCounters({ url: server.url, prefix: 'counts' });
+    try {
+      await expectRightCounts(await listen({ broker, counters }), seededRandom(5));
+    } finally {
+      await cleanUp();
+      await Promise.all([broker.close(), counters.close()]);
+    }
+  });
+
+  it('asked for the counts up to a position keeps what it has, and needs none of the details', async () => {
+    const counted = [1, 2].map((n) => ({ userId: 'ann', boxId: 'box', id: `e${n}`, position: at(n) }));
+    await store.increment(counted);
+    expect(await store.counts('ann', at(1))).toEqual({ box: 1 });
+    await passed(400);
+    expect(await server.cli('EXISTS', '{usercast:0}:a:ann')).toBe('0');
+    expect([await store.counts('ann', at(1)), await store.counts('ann')]).toEqual([{ box: 2 }, { box: 2 }]);
   });
 
   it('keeps no more of the boxes that an active client acks than of the time in which ids are remembered', async () => {

@@ -39,6 +39,24 @@ const EDITS = {
   'no-redis-probes': [
     { file: 'adapters/redis/redis-probes.ts', from: 'const MISSES = 2;', to: 'const MISSES = Infinity;' },
   ],
+  /** Whatever NATS came back with is taken for all that it had. */
+  'no-nats-generations': [
+    {
+      file: 'adapters/nats/nats-store.ts',
+      from: 'if (there && !isOlder && (await this.#isIntact(caller, info, reached))) return there;',
+      to: 'if (there) return there;',
+    },
+    { file: 'adapters/nats/appender.ts', from: 'if (ack.seq <= highest) await this.#store.cameBackOlder();', to: '' },
+  ],
+  /** A replica that answers while there is no leader is believed. */
+  'believe-the-leaderless': [
+    { file: 'adapters/nats/jetstream.ts', from: 'if (info.cluster && !info.cluster.leader) throw', to: 'if (false) throw' },
+  ],
+  /** The connection to NATS is probed, and nothing follows from it. */
+  'no-nats-probes': [
+    { file: 'adapters/nats/link.ts', from: 'const MISSES = 2;', to: 'const MISSES = Infinity;' },
+    { file: 'adapters/nats/nats-connection.ts', from: 'pingInterval: probeMs,', to: '' },
+  ],
 } as const satisfies Readonly<Record<string, readonly SourceEdit[]>>;
 
 /** Defences that a broker has, or that stand on it. */
