@@ -11,7 +11,7 @@ import {
   store,
   WRONG_LAST_SEQUENCE,
 } from './jetstream.ts';
-import { type Marks, numberOf } from './marks.ts';
+import { ageOf, type Marks, numberOf } from './marks.ts';
 import { decodeEntry, type NatsEntry, newMarker, payloadOf } from './nats-entry.ts';
 import type { NatsCaller } from './nats-link.ts';
 import { userToken } from './nats-names.ts';
@@ -47,7 +47,7 @@ export class Reader {
       const { top, entries } = slice.isProven
         ? slice
         : await this.#slice(caller, token, after, limit, this.#leader(caller));
-      return { top, entries, markNumber: numberOf(marks), marks };
+      return { top, entries, markNumber: numberOf(marks), marks, ...ageOf(marks) };
     });
   }
 

@@ -100,9 +100,10 @@ export type ReadReply = readonly [
   entries: readonly string[],
   fields: readonly string[],
   marks: readonly string[],
+  now?: string,
 ];
 
-export function sliceOf([storedTop, firstOffset, stored, fields, storedMarks]: ReadReply): StreamSlice {
+export function sliceOf([storedTop, firstOffset, stored, fields, storedMarks, now]: ReadReply): StreamSlice {
   const top = topOf(storedTop);
   const entries: Publication[] = [];
   for (let i = 0; i < stored.length; i += 2) {
@@ -116,7 +117,15 @@ export function sliceOf([storedTop, firstOffset, stored, fields, storedMarks]: R
     if (fields[i] !== TOP_FIELD) counts.push([fields[i]!, Number(fields[i + 1])]);
   }
   const marks = storedMarks.map(markOf);
-  return { top, entries, counts: Object.fromEntries(counts), markNumber: marks.at(-1)?.number ?? 0, marks };
+  const forAll = marks.findLast(({ sessionId }) => sessionId === undefined);
+  return {
+    top,
+    entries,
+    counts: Object.fromEntries(counts),
+    markNumber: marks.at(-1)?.number ?? 0,
+    marks,
+    ...(forAll && { markAgeMs: (Number(now) - forAll.number) / 1_000 }),
+  };
 }
 
 /** What `TOPS` returns: the stored top and the newest mark of each. */

@@ -181,7 +181,8 @@ return {written, generation, result, errors}
 /**
  * KEYS: generation, writes; hash, stream and marks of the user. ARGV: see `GENERATION`; the stamp, the life of a user
  * without counts in ms; the generation and offset of the position to read after (empty: no entries), the most entries
- * wanted. Returns the top, the offset of the first entry, the entries, the fields of the hash and the marks.
+ * wanted. Returns the top, the offset of the first entry, the entries, the fields of the hash, the marks and,
+ * where there are any, the time in microseconds.
  */
 export const READ = script(`${GENERATION}${TOP_OF}
 local generation = generationAfter(known)
@@ -193,7 +194,9 @@ if ARGV[6] == generation then
   local from = 2 * (first - oldest)
   entries = call('LRANGE', KEYS[4], from, from + 2 * ARGV[8] - 1)
 end
-return {at, first, entries, call('HGETALL', KEYS[3]), call('LRANGE', KEYS[5], 0, -1)}
+local marks = call('LRANGE', KEYS[5], 0, -1)
+local time = #marks > 0 and call('TIME')
+return {at, first, entries, call('HGETALL', KEYS[3]), marks, time and string.format('%d', time[1] * 1000000 + time[2])}
 `);
 
 /**
@@ -226,17 +229,18 @@ return {generation, call('PUBSUB', 'NUMSUB', ARGV[6])[2]}
 
 /**
  * KEYS: generation, writes, marks. ARGV: see `GENERATION`; the target, how long marks are kept in ms, how many at most,
- * the channel. A mark's number is the time of its making, so that it grows even after all older ones have gone.
+ * the channel. A mark's number is the time of its making in microseconds, so that it grows even after all older
+ * ones have gone.
  */
 export const MARK = script(`${GENERATION}
 local written = write()
 local time = call('TIME')
-local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = time[1] * 1000000 + time[2]
 local newest = call('LINDEX', KEYS[3], -1)
-local number = newest and math.max(nowMs, tonumber(string.match(newest, '^%d+')) + 1) or nowMs
+local number = newest and math.max(now, tonumber(string.match(newest, '^%d+')) + 1) or now
 local mark = string.format('%d', number) .. ' ' .. ARGV[4]
 local length = call('RPUSH', KEYS[3], mark)
-while length > tonumber(ARGV[6]) or tonumber(string.match(call('LINDEX', KEYS[3], 0), '^%d+')) < nowMs - ARGV[5] do
+while length > tonumber(ARGV[6]) or tonumber(string.match(call('LINDEX', KEYS[3], 0), '^%d+')) < now - ARGV[5] * 1000 do
   call('LPOP', KEYS[3])
   length = length - 1
 end

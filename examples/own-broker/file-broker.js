@@ -10,7 +10,7 @@ import { ORIGIN_TAG, UsercastError } from 'usercast';
  * @typedef {import('usercast').Publication} Publication
  * @typedef {import('usercast').Position} Position
  * @typedef {{ epoch: string, top: Position, entries: Publication[], marks: import('usercast').DisconnectMark[],
- *   counts: [boxId: string, count: number][], seen: [id: string, position: Position, untilMs: number][] }} Stream
+ *   markedMs: number | null, counts: [boxId: string, count: number][], seen: [id: string, position: Position, untilMs: number][] }} Stream
  */
 
 const HISTORY = 100;
@@ -19,7 +19,15 @@ const REMEMBER_MS = 300_000;
 /** @returns {Stream} */
 function newStream() {
   const epoch = randomBytes(12).toString('base64url');
-  return { epoch, top: { epoch, offset: 0, tag: ORIGIN_TAG }, entries: [], marks: [], counts: [], seen: [] };
+  return {
+    epoch,
+    top: { epoch, offset: 0, tag: ORIGIN_TAG },
+    entries: [],
+    marks: [],
+    markedMs: null,
+    counts: [],
+    seen: [],
+  };
 }
 
 /**
@@ -124,6 +132,7 @@ export function fileBroker({ path }) {
         counts: Object.fromEntries(stream.counts),
         markNumber: markNumberOf(stream),
         marks: [...stream.marks],
+        ...(stream.markedMs !== null && { markAgeMs: Date.now() - stream.markedMs }),
       };
     },
 
@@ -152,6 +161,7 @@ export function fileBroker({ path }) {
       const stream = streamOf(userId);
       const mark = { ...target, number: markNumberOf(stream) + 1 };
       stream.marks.push(mark);
+      if (target.sessionId === undefined) stream.markedMs = Date.now();
       save();
       tell(userId, (listener) => listener.mark(mark));
     },
@@ -159,8 +169,8 @@ export function fileBroker({ path }) {
     async forget(userId) {
       assertOpen();
       // Marks stay in force, and so does what must not come twice.
-      const { marks, seen } = streamOf(userId);
-      streams.set(userId, { ...newStream(), marks, seen });
+      const { marks, markedMs, seen } = streamOf(userId);
+      streams.set(userId, { ...newStream(), marks, markedMs, seen });
       save();
     },
 

@@ -70,6 +70,11 @@ export interface StreamSlice {
   readonly markNumber: number;
   /** The marks still kept, oldest first. */
   readonly marks: readonly DisconnectMark[];
+  /**
+   * Milliseconds since the newest mark for all of the user's sessions was stored, by the broker's clock; absent where
+   * none is kept. A session whose handshake began before that does not open.
+   */
+  readonly markAgeMs?: number;
 }
 
 /** Receives what a user's stream carries, in stream order. Never throws. */

@@ -173,6 +173,7 @@ class InMemoryBroker implements MemoryBroker {
       counts: this.#counts(stream),
       markNumber: stream.markNumber,
       marks: [...(stream.marks ?? [])],
+      ...(stream.markedMs !== null && { markAgeMs: performance.now() - stream.markedMs }),
     };
   }
 
@@ -210,6 +211,7 @@ class InMemoryBroker implements MemoryBroker {
     fresh.listeners = stream.listeners;
     fresh.markNumber = stream.markNumber;
     fresh.marks = stream.marks;
+    fresh.markedMs = stream.markedMs;
   }
 
   async close(): Promise<void> {

@@ -27,6 +27,8 @@ export class MemoryStream {
   counts: Map<string, number> | null = null;
   markNumber = 0;
   marks: DisconnectMark[] | null = null;
+  /** When all of the user's sessions were last disconnected. */
+  markedMs: number | null = null;
   /** Set by use, cleared by the broker's search for what to let go. */
   used = true;
   #messages: (StoredMessage | undefined)[] = NO_MESSAGES;
@@ -125,6 +127,7 @@ export class MemoryStream {
   /** Adds a mark and returns it. */
   mark(target: DisconnectTarget): DisconnectMark {
     const mark: DisconnectMark = { ...target, number: ++this.markNumber };
+    if (target.sessionId === undefined) this.markedMs = performance.now();
     this.marks ??= [];
     this.marks.push(mark);
     if (this.marks.length > MAX_MARKS) this.marks.shift();

@@ -47,6 +47,8 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
   offset = 0;
   tag = '';
   markNumber = 0;
+  /** When, by this process's clock, all of the user's sessions were last disconnected, as of the opening. */
+  disconnectedMs = Number.NEGATIVE_INFINITY;
   holders = 0;
   #state: 'opening' | 'live' | 'repairing' | 'ended' = 'opening';
   /** Takes what arrives while it opens or repairs; not there at any other time, for most subscriptions are live. */
@@ -145,6 +147,7 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
       if (this.#state === 'ended') throw new UsercastError('closed', 'usercast was closed meanwhile');
       this.#moveTo(slice.top);
       this.markNumber = Math.max(this.markNumber, slice.markNumber);
+      if (slice.markAgeMs !== undefined) this.disconnectedMs = performance.now() - slice.markAgeMs;
       // One promise for all, so that an open subscription keeps none of its own.
       this.opening = DONE;
       if (this.#join(0)) return;

@@ -28,6 +28,8 @@ export class Handshake implements AuthenticateContext {
   readonly address: string;
   readonly origin: string | undefined;
   readonly host: string | undefined;
+  /** When it began: who was disconnected after that does not open. */
+  readonly startedMs = performance.now();
   #over: AbortController | null = null;
   #isOver = false;
 

@@ -113,11 +113,11 @@ export class EndpointRequest {
 
   async #stream(handshake: Handshake): Promise<void> {
     const { engine } = this.#rules;
-    const { userId, address } = handshake;
+    const { userId, address, startedMs } = handshake;
     const cursor = eventStreamCursorOf(this.#req);
     const identity = await this.#authenticated(handshake);
     if (!isAnswerable(this.#res)) return;
-    const owner = await engine.open({ userId, identity, transport: 'sse', address, isTold: true, cursor });
+    const owner = await engine.open({ userId, identity, transport: 'sse', address, startedMs, isTold: true, cursor });
     clearTimeout(this.#timer);
     if (!isAnswerable(this.#res)) {
       owner.closed(1006, '');
@@ -129,14 +129,22 @@ export class EndpointRequest {
 
   async #poll(handshake: Handshake): Promise<void> {
     const { engine } = this.#rules;
-    const { userId, address, signal } = handshake;
+    const { userId, address, signal, startedMs } = handshake;
     const query = pollQueryOf(this.#req);
     const identity = await this.#authenticated(handshake);
     if (!isAnswerable(this.#res)) return;
     // What the engine asks of the broker has deadlines of its own, and the rest is the wait that the client wants.
     clearTimeout(this.#timer);
     const { maxBufferedBytes: maxBytes } = engine.options.limits;
-    const { messages, cursor, reset } = await engine.poll({ userId, identity, address, ...query, maxBytes, signal });
+    const { messages, cursor, reset } = await engine.poll({
+      userId,
+      identity,
+      address,
+      startedMs,
+      ...query,
+      maxBytes,
+      signal,
+    });
     const end = reset === null ? '' : `,"reset":"${reset}"`;
     this.#send(200, `{"messages":[${messages.join(',')}],"cursor":"${cursor}"${end}}`);
   }

@@ -76,7 +76,8 @@ export class Upgrade {
     if (this.#isOver()) return;
     this.#stage = 'opening';
     const isTold = this.#protocol === V1;
-    const owner = await engine.open({ userId, identity, transport: 'websocket', address, isTold, cursor });
+    const { startedMs } = handshake;
+    const owner = await engine.open({ userId, identity, transport: 'websocket', address, startedMs, isTold, cursor });
     if (this.#isOver()) owner.closed(1006, '');
     else this.#accept(owner);
   }

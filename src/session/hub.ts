@@ -102,7 +102,7 @@ export class Hub {
 
   /** Admits a member of the user, and subscribes for the first. @throws Refusal */
   async #enter<M extends Member>(
-    { userId, address }: { readonly userId: string; readonly address: string },
+    { userId, address, startedMs }: Pick<SessionOpening, 'userId' | 'address' | 'startedMs'>,
     memberOf: (room: UserSessions) => M,
   ): Promise<{ readonly room: UserSessions; readonly member: M }> {
     this.#admit(address);
@@ -113,7 +113,9 @@ export class Hub {
       this.#checkUser(subscription);
       await subscription.opened();
       if (this.#closing) throw new Refusal(this.#closing);
-      if (room.disconnects !== disconnects) throw new Refusal('disconnected');
+      // Whoever was being verified meanwhile was disconnected as well, heard of here or read.
+      const isDisconnected = room.disconnects !== disconnects || subscription.disconnectedMs > startedMs;
+      if (isDisconnected) throw new Refusal('disconnected');
       const member = memberOf(room);
       room.enter(member);
       return { room, member };

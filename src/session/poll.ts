@@ -16,6 +16,8 @@ import type { Member, UserSessions } from './user-sessions.ts';
 export interface PollOpening {
   readonly userId: string;
   readonly address: string;
+  /** When the handshake began, in `performance.now()`. */
+  readonly startedMs: number;
   readonly identity: Identity;
   /** The position that the client presented; null for none. */
   readonly cursor: Position | 'unreadable' | null;

@@ -29,6 +29,8 @@ export interface SessionOpening {
   readonly userId: string;
   readonly transport: TransportKind;
   readonly address: string;
+  /** When the handshake began, in `performance.now()`. */
+  readonly startedMs: number;
   /** Whom the token stands for; a new token of the session has to be theirs. */
   readonly identity: Identity;
   /** Whether the client understands `session.*` messages and cursors. */

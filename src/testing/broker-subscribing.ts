@@ -60,7 +60,8 @@ export function testSubscribing({ describe }: TestRunner, test: BrokerTest, { co
       const { broker, ann } = bench;
       const { recorder } = await bench.listen(ann);
       const none = await broker.read(ann, null, 0);
-      assert.deepEqual([none.markNumber, none.marks], [0, []]);
+      assert.deepEqual([none.markNumber, none.marks, none.markAgeMs], [0, [], undefined]);
+      const beforeMs = performance.now();
       await broker.mark(ann, { reason: 'why' });
       const earlier = await broker.read(ann, null, 0);
       await broker.mark(ann, { sessionId: 'one' });
@@ -73,6 +74,9 @@ export function testSubscribing({ describe }: TestRunner, test: BrokerTest, { co
       assert.equal(markNumber, second!.number);
       assert.deepEqual(marks, [first, second]);
       assert.deepEqual(earlier.marks, [first]);
+      // By whole milliseconds on either clock.
+      const { markAgeMs } = earlier;
+      assert.ok(markAgeMs! > -1 && markAgeMs! <= performance.now() - beforeMs + 1, `the mark is ${markAgeMs} ms old`);
     });
 
     test('moves no position', async (bench) => {

@@ -29,6 +29,8 @@ interface Stream {
   readonly entries: readonly Publication[];
   readonly counts: ReadonlyMap<string, number>;
   readonly marks: readonly DisconnectMark[];
+  /** When all of the user's sessions were last disconnected. */
+  readonly markedMs?: number;
   /** Message ids, to where each stands. */
   readonly seen: ReadonlyMap<string, Position>;
 }
@@ -146,6 +148,7 @@ function createPeer(state: State): ModelBroker {
         counts: Object.fromEntries(stream.counts),
         markNumber: stream.marks.at(-1)?.number ?? 0,
         marks: stream.marks,
+        ...(stream.markedMs !== undefined && { markAgeMs: performance.now() - stream.markedMs }),
       };
     },
 
@@ -173,13 +176,15 @@ function createPeer(state: State): ModelBroker {
       assertOpen();
       const stream = find(userId);
       const mark = { ...target, number: (stream.marks.at(-1)?.number ?? 0) + 1 };
-      put(userId, { ...stream, marks: [...stream.marks, mark] });
+      const isForAll = target.sessionId === undefined;
+      put(userId, { ...stream, marks: [...stream.marks, mark], ...(isForAll && { markedMs: performance.now() }) });
       tell(userId, (listener) => listener.mark(mark));
     },
 
     async forget(userId) {
       assertOpen();
-      put(userId, { ...newStream(), marks: find(userId).marks });
+      const { marks, markedMs } = find(userId);
+      put(userId, { ...newStream(), marks, ...(markedMs !== undefined && { markedMs }) });
     },
 
     async close() {

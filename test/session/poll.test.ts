@@ -26,6 +26,7 @@ function start(parts: Partial<PollOpening> = {}) {
   const answer = fixture.hub.poll({
     userId: 'ada',
     address: '127.0.0.1',
+    startedMs: performance.now(),
     identity: { userId: 'ada' },
     cursor: stream().top,
     waitMs: 25_000,

@@ -79,6 +79,7 @@ export class HubFixture<B extends Broker = ScriptedBroker> {
       userId,
       transport: 'websocket',
       address: '127.0.0.1',
+      startedMs: performance.now(),
       identity: { userId },
       isTold: false,
       cursor: null,

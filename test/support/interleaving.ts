@@ -113,6 +113,7 @@ class Client {
         const answer = await fixture.hub.poll({
           userId: USER,
           address: '127.0.0.1',
+          startedMs: performance.now(),
           identity: { userId: USER },
           cursor: this.#position,
           waitMs: 5_000,

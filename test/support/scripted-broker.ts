@@ -37,6 +37,7 @@ export class ScriptedStream {
   entries: Publication[] = [];
   listeners: StreamListener[] = [];
   marks: DisconnectMark[] = [];
+  markAgeMs: number | undefined;
   markNumber = 0;
   /** Entries before this index are gone from history. */
   trimmed = 0;
@@ -88,7 +89,8 @@ export class ScriptedStream {
     const kept = this.entries.slice(this.trimmed);
     const isKnown = after?.epoch === this.epoch;
     const entries = after && isKnown ? kept.filter(({ offset }) => offset > after.offset).slice(0, limit) : [];
-    return { top: this.top, entries, markNumber: this.markNumber, marks: [...this.marks] };
+    const age = this.markAgeMs === undefined ? {} : { markAgeMs: this.markAgeMs };
+    return { top: this.top, entries, markNumber: this.markNumber, marks: [...this.marks], ...age };
   }
 }
 
