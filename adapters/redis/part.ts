@@ -4,8 +4,9 @@ import { randomName } from '../../src/random.ts';
 import { Partition } from './keys.ts';
 
 export class Part extends Partition {
-  /** How many of this process's writes Redis is known to have carried out. */
+  /** How many of this process's writes Redis is known to have carried out, and the generation of the last one. */
   #written = 0;
+  #writtenIn = '';
   #generationSeen: string | null = null;
   /** How many processes hear the common channel. */
   #processes = 1;
@@ -28,12 +29,14 @@ export class Part extends Partition {
   }
 
   /** The arguments that every script begins with. */
-  get args(): [string, string, string] {
-    return [String(this.#written), randomName(16), this.#strict];
+  get args(): [string, string, string, string] {
+    return [String(this.#written), this.#writtenIn, randomName(16), this.#strict];
   }
 
-  wrote(written: number): void {
-    if (written > this.#written) this.#written = written;
+  wrote(written: number, generation: string): void {
+    if (written <= this.#written) return;
+    this.#written = written;
+    this.#writtenIn = generation;
   }
 
   /** Whether the generation is another one than the last that was seen. */

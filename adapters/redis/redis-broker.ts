@@ -118,7 +118,7 @@ class BrokerOnRedis implements RedisBroker {
     const { keys, args } = appendCall(message, batch, part, this.#options);
     try {
       const reply = (await this.#link.run(this.#scripts.append, keys, args)) as AppendReply;
-      part.wrote(reply[0]);
+      part.wrote(reply[0], reply[1]);
       return takeAppended(reply, message.tag, batch.places, appended);
     } catch (cause) {
       const error = cause instanceof Error ? cause : new UsercastError('broker_unavailable', String(cause));
@@ -183,13 +183,13 @@ class BrokerOnRedis implements RedisBroker {
   async mark(userId: string, target: DisconnectTarget): Promise<void> {
     const part = await this.#part(userId);
     const args = [JSON.stringify(target), String(this.#options.marksMs), String(MAX_MARKS), part.channel(userId)];
-    part.wrote((await this.#run(this.#scripts.mark, part, [part.marks(userId)], args)) as number);
+    await this.#write(this.#scripts.mark, part, [part.marks(userId)], args);
   }
 
   async forget(userId: string): Promise<void> {
     const part = await this.#part(userId);
     const keys = [part.user(userId), part.stream(userId)];
-    part.wrote((await this.#run(scripts.FORGET, part, keys, [])) as number);
+    await this.#write(scripts.FORGET, part, keys, []);
   }
 
   async close(): Promise<void> {
@@ -201,6 +201,10 @@ class BrokerOnRedis implements RedisBroker {
 
   #run(script: RedisScript, part: Part, keys: readonly string[], args: readonly string[]): Promise<unknown> {
     return this.#link.run(script, [...part.keys, ...keys], [...part.args, ...args]);
+  }
+
+  async #write(script: RedisScript, part: Part, keys: readonly string[], args: readonly string[]): Promise<void> {
+    part.wrote(...((await this.#run(script, part, keys, args)) as [written: number, generation: string]));
   }
 
   async #part(userId: string): Promise<Part> {

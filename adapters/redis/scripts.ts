@@ -14,19 +14,26 @@ function script(source: string): RedisScript {
 }
 
 /**
- * KEYS: the generation, this process's writes. ARGV: the writes that it knows to be carried out, 16 random characters,
- * `1` to tie the generation to the server's run. A server that knows of fewer writes has lost some.
+ * KEYS: the generation, this process's writes. ARGV: the writes that it knows to be carried out, the generation of the
+ * last of them, 16 random characters, `1` to tie the generation to the server's run.
+ *
+ * A server that knows of fewer writes has lost some: a new generation, unless another process has made one since. It
+ * begins with the time of its making in hexadecimal milliseconds, so that the newer of two can be told.
  */
 const GENERATION = `
 local call, sub = redis.call, string.sub
-local known, random = tonumber(ARGV[1]), ARGV[2]
+local known, last, random = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local server = ''
-if ARGV[3] == '1' then server = string.match(call('INFO', 'server'), 'run_id:(%w+)') end
+if ARGV[4] == '1' then server = string.match(call('INFO', 'server'), 'run_id:(%w+)') end
 local function generationAfter(written)
   local stored = call('GET', KEYS[1])
-  if stored and written >= known and (server == '' or sub(stored, 17) == server) then return sub(stored, 1, 16) end
-  call('SET', KEYS[1], random .. server)
-  return random
+  if stored and (server == '' or sub(stored, 17) == server) then
+    if written >= known or sub(stored, 1, 11) > sub(last, 1, 11) then return sub(stored, 1, 16) end
+  end
+  local time = call('TIME')
+  local generation = string.format('%011x', time[1] * 1000 + math.floor(time[2] / 1000)) .. sub(random, 9, 13)
+  call('SET', KEYS[1], generation .. server)
+  return generation
 end
 local function write()
   local written = call('INCR', KEYS[2])
@@ -75,11 +82,11 @@ end
  */
 export const APPEND = script(`${GENERATION}${LET_END}
 local written, generation = write()
-local tag, batch, stamp, kept = ARGV[4], ARGV[5], ARGV[6], 2 * ARGV[7]
-local streamMs, userMs, recordMs, all = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
+local tag, batch, stamp, kept = ARGV[5], ARGV[6], ARGV[7], 2 * ARGV[8]
+local streamMs, userMs, recordMs, all = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 local start = generation .. stamp .. tag
 -- Trimming costs as much as appending: it is done for several entries at once.
-local most = kept + 2 * math.floor(ARGV[7] / 8)
+local most = kept + 2 * math.floor(ARGV[8] / 8)
 
 local record, field, had = KEYS[3], tag .. batch, nil
 local by = call('HMGET', record, '', field)
@@ -136,7 +143,7 @@ local function append(user, stream)
 end
 
 local items, errors, lists, n = {}, {}, {}, 0
-local key, at = 4, 12
+local key, at = 4, 13
 while ARGV[at] do
   local flag, count, list = ARGV[at + 1], tonumber(ARGV[at + 4]), ARGV[at + 5]
   payload, box, change = ARGV[at], ARGV[at + 2], ARGV[at + 3]
@@ -186,13 +193,13 @@ return {written, generation, result, errors}
  */
 export const READ = script(`${GENERATION}${TOP_OF}
 local generation = generationAfter(known)
-local at = topOf(KEYS[3], KEYS[4], generation, ARGV[4], ARGV[5])
+local at = topOf(KEYS[3], KEYS[4], generation, ARGV[5], ARGV[6])
 local entries, first = {}, 1
-if ARGV[6] == generation then
+if ARGV[7] == generation then
   local oldest = sub(at, 32) - call('LLEN', KEYS[4]) / 2 + 1
-  first = math.max(oldest, ARGV[7] + 1)
+  first = math.max(oldest, ARGV[8] + 1)
   local from = 2 * (first - oldest)
-  entries = call('LRANGE', KEYS[4], from, from + 2 * ARGV[8] - 1)
+  entries = call('LRANGE', KEYS[4], from, from + 2 * ARGV[9] - 1)
 end
 local marks = call('LRANGE', KEYS[5], 0, -1)
 local time = #marks > 0 and call('TIME')
@@ -207,7 +214,7 @@ export const TOPS = script(`${GENERATION}${TOP_OF}
 local generation = generationAfter(known)
 local tops = {}
 for i = 3, #KEYS, 3 do
-  tops[#tops + 1] = topOf(KEYS[i], KEYS[i + 1], generation, ARGV[4], ARGV[5])
+  tops[#tops + 1] = topOf(KEYS[i], KEYS[i + 1], generation, ARGV[5], ARGV[6])
   tops[#tops + 1] = call('LINDEX', KEYS[i + 2], -1) or ''
 end
 return tops
@@ -222,9 +229,9 @@ export const PROBE = script(`${GENERATION}
 local written = tonumber(call('GET', KEYS[2]) or '0')
 local generation = generationAfter(written)
 if written < known then call('SET', KEYS[2], ARGV[1]) end
-call('PEXPIRE', KEYS[2], ARGV[4])
-call('PUBLISH', ARGV[5], '')
-return {generation, call('PUBSUB', 'NUMSUB', ARGV[6])[2]}
+call('PEXPIRE', KEYS[2], ARGV[5])
+call('PUBLISH', ARGV[6], '')
+return {generation, call('PUBSUB', 'NUMSUB', ARGV[7])[2]}
 `);
 
 /**
@@ -233,20 +240,20 @@ return {generation, call('PUBSUB', 'NUMSUB', ARGV[6])[2]}
  * ones have gone.
  */
 export const MARK = script(`${GENERATION}
-local written = write()
+local written, generation = write()
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
 local newest = call('LINDEX', KEYS[3], -1)
 local number = newest and math.max(now, tonumber(string.match(newest, '^%d+')) + 1) or now
-local mark = string.format('%d', number) .. ' ' .. ARGV[4]
+local mark = string.format('%d', number) .. ' ' .. ARGV[5]
 local length = call('RPUSH', KEYS[3], mark)
-while length > tonumber(ARGV[6]) or tonumber(string.match(call('LINDEX', KEYS[3], 0), '^%d+')) < now - ARGV[5] * 1000 do
+while length > tonumber(ARGV[7]) or tonumber(string.match(call('LINDEX', KEYS[3], 0), '^%d+')) < now - ARGV[6] * 1000 do
   call('LPOP', KEYS[3])
   length = length - 1
 end
-call('PEXPIRE', KEYS[3], ARGV[5])
-call('PUBLISH', ARGV[7], 'm' .. mark)
-return written
+call('PEXPIRE', KEYS[3], ARGV[6])
+call('PUBLISH', ARGV[8], 'm' .. mark)
+return {written, generation}
 `);
 
 /** KEYS: generation (for the way to its node). ARGV: the payload, then the channels. */
@@ -256,9 +263,9 @@ for i = 2, #ARGV do redis.call('PUBLISH', ARGV[i], 'w' .. ARGV[1]) end
 
 /** KEYS: generation, writes; what is to be erased. ARGV: see `GENERATION`. */
 export const FORGET = script(`${GENERATION}
-local written = write()
+local written, generation = write()
 call('DEL', unpack(KEYS, 3))
-return written
+return {written, generation}
 `);
 
 /** The same script for a cluster, where channels belong to slots as keys do. */

@@ -225,6 +225,42 @@ describe('a Redis that has lost what it had accepted', () => {
     expect((await bench.top(bench.ann)).epoch).not.toBe(position.epoch);
   });
 
+  it('was flushed: the first process that sees it makes the new generation, and the others go by it', async () => {
+    await start();
+    const benches = [open({ probeMs: 10_000 }), open({ probeMs: 10_000 }), open({ probeMs: 10_000 })];
+    for (const bench of benches) await bench.say(bench.ann, 'a', 'b');
+    for (let round = 0; round < 3; round++) {
+      const before = await benches[0]!.top('dora');
+      await redis.cli('FLUSHALL');
+      const epochs = new Set<string>();
+      for (const bench of benches) {
+        await bench.say(bench.ann, 'c');
+        epochs.add((await bench.top('dora')).epoch);
+      }
+      expect(epochs.size).toBe(1);
+      expect(epochs).not.toContain(before.epoch);
+    }
+  });
+
+  it('went back to a generation before the last: that is a new one again', async () => {
+    await start('rdb');
+    const bench = open();
+    await bench.say(bench.ann, 'a');
+    await redis.saveCopy('first');
+    const epochs = [(await bench.top(bench.ann)).epoch];
+    for (let round = 0; round < 2; round++) {
+      await bench.say(bench.ann, 'b', 'c');
+      await redis.kill();
+      await eventually('the loss of the connection', () => bench.broker.status === 'lost');
+      await redis.restoreCopy('first');
+      await redis.start();
+      await isReady(bench);
+      await bench.say(bench.ann, 'd');
+      epochs.push((await bench.top(bench.ann)).epoch);
+    }
+    expect(new Set(epochs).size).toBe(3);
+  });
+
   it('restarted whole: positions hold, and with rollback strict they do not', async () => {
     await start('aof-always');
     const [detecting, strict] = [open(), open({ prefix: 'strict', rollback: 'strict' })];
