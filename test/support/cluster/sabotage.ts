@@ -34,7 +34,13 @@ const EDITS = {
     { file: SESSION, from: 'const entries = resumed ? slice.entries : [];', to: 'const entries: Publication[] = [];' },
   ],
   /** Redis is not asked whether it has lost writes. */
-  'no-generations': [{ file: 'adapters/redis/scripts.ts', from: 'written >= known and ', to: '' }],
+  'no-generations': [
+    {
+      file: 'adapters/redis/scripts.ts',
+      from: 'written >= known or sub(stored, 1, 11) > sub(last, 1, 11)',
+      to: 'true',
+    },
+  ],
   /** Probes of Redis are sent, and nothing follows from them. */
   'no-redis-probes': [
     { file: 'adapters/redis/redis-probes.ts', from: 'const MISSES = 2;', to: 'const MISSES = Infinity;' },
@@ -46,11 +52,19 @@ const EDITS = {
       from: 'if (there && !isOlder && (await this.#isIntact(caller, info, reached))) return there;',
       to: 'if (there) return there;',
     },
-    { file: 'adapters/nats/appender.ts', from: 'if (ack.seq <= highest) await this.#store.cameBackOlder();', to: '' },
+    {
+      file: 'adapters/nats/appender.ts',
+      from: 'if (ack.seq <= highest) await this.#store.cameBackOlder(incarnation);',
+      to: '',
+    },
   ],
   /** A replica that answers while there is no leader is believed. */
   'believe-the-leaderless': [
-    { file: 'adapters/nats/jetstream.ts', from: 'if (info.cluster && !info.cluster.leader) throw', to: 'if (false) throw' },
+    {
+      file: 'adapters/nats/jetstream.ts',
+      from: 'if (info.cluster && !info.cluster.leader) throw',
+      to: 'if (false) throw',
+    },
   ],
   /** The connection to NATS is probed, and nothing follows from it. */
   'no-nats-probes': [
@@ -69,9 +83,21 @@ const WRAPPERS = {
   'no-dedupe': (broker: Broker) => ({ publish: ({ id: _, ...message }) => broker.publish(message) }),
   /** Disconnects are heard when they are sent, and never read. */
   'no-stored-marks': (broker: Broker) => ({
-    read: async (...args) => ({ ...(await broker.read(...args)), markNumber: 0, marks: [] }),
+    read: async (...args) => {
+      const { markAgeMs: _, ...slice } = await broker.read(...args);
+      return { ...slice, markNumber: 0, marks: [] };
+    },
     tops: async (userIds) =>
       new Map([...(await broker.tops(userIds))].map(([userId, top]) => [userId, { ...top, markNumber: 0 }])),
+  }),
+  /** Disconnects are read, and never heard when they are sent. */
+  'no-live-marks': (broker: Broker) => ({
+    subscribe: (userId, listener) =>
+      broker.subscribe(userId, {
+        publication: (publication) => listener.publication(publication),
+        whisper: (payload) => listener.whisper(payload),
+        mark() {},
+      }),
   }),
   /** Nothing arrives live. */
   deaf: (broker: Broker) => ({

@@ -51,6 +51,18 @@ export class NatsCluster {
     return undefined;
   }
 
+  /** The node that most clients are connected to. */
+  async busiest(): Promise<NatsServer> {
+    const counts = await Promise.all(
+      this.nodes.map(async (node, i) => {
+        const response = await fetch(`http://127.0.0.1:${this.#monitors[i]}/connz`);
+        const { num_connections } = (await response.json()) as { readonly num_connections: number };
+        return { node, num_connections };
+      }),
+    );
+    return counts.reduce((most, one) => (one.num_connections > most.num_connections ? one : most)).node;
+  }
+
   /** Resolves with who was killed, at once: the others find out by themselves. */
   async killLeaderOf(stream: string): Promise<NatsServer> {
     const leader = await this.leaderOf(stream);
