@@ -2,7 +2,11 @@
 
 /** A value as an error message may show it: short, and never the inside of an object. */
 export function shown(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+  if (typeof value === 'string') {
+    // What was meant for another option may be a URL with a password.
+    const text = value.replace(/\/\/.*@/s, '//…@');
+    return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
+  }
   if (typeof value === 'function') return 'a function';
   if (Array.isArray(value)) return 'an array';
   if (typeof value === 'object' && value !== null) return 'an object';

@@ -202,7 +202,8 @@ export function resolveOptions(given: UsercastOptions): ResolvedOptions {
   optionalObjectWith('counters', given.counters, COUNTER_METHODS, 'a CounterStore, such as memoryCounters()');
   if (given.broker && !given.broker.counters && !given.counters) {
     throw new TypeError(
-      'counters must be given, since this broker keeps no counts: pass a CounterStore, such as memoryCounters()',
+      'counters must be given, since this broker keeps no counts: pass a CounterStore, such as natsCounters() beside ' +
+        'natsBroker(), or memoryCounters() where there is one process',
     );
   }
   for (const name of ['authorize', 'countable'] as const) optionalFunction(name, given[name]);

@@ -286,7 +286,7 @@ function failedOf(message: BrokerMessage, appended: PublishResult['appended'], i
 function publishFailed(failedUserIds: readonly string[], recipients: number, cause: unknown): UsercastError {
   return new UsercastError(
     'publish_failed',
-    `not stored for ${failedUserIds.length} of ${recipients} recipients; calling again with the same id is safe`,
+    `not known to be stored for ${failedUserIds.length} of ${recipients} recipients; calling again with the same id is safe`,
     { cause, failedUserIds },
   );
 }

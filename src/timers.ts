@@ -1,5 +1,5 @@
-// Every timer of the package: clamped to what Node can hold, never keeping the process alive. The wheel carries what
-// each session needs (pings, deadlines, expiry) on one timer for all.
+// Every timer of the package: clamped to what Node can hold, and keeping the process alive only for what somebody waits
+// for. The wheel carries what each session needs (pings, deadlines, expiry) on one timer for all.
 
 import { UsercastError } from './errors.ts';
 
@@ -21,7 +21,8 @@ export function monotonicMs(): number {
 }
 
 /**
- * What `work` settles with, unless it takes longer than `deadlineMs`.
+ * What `work` settles with, unless it takes longer than `deadlineMs`. The process stays alive until then: a script that
+ * publishes hears of it when the broker cannot be reached.
  * @throws UsercastError `deadline`; what `work` does later is ignored.
  */
 export function withDeadline<T>(work: PromiseLike<T>, deadlineMs: number, what: string): Promise<T> {
@@ -29,7 +30,7 @@ export function withDeadline<T>(work: PromiseLike<T>, deadlineMs: number, what: 
     const timer = setTimer(
       () => reject(new UsercastError('deadline', `${what} did not answer within ${deadlineMs} ms`)),
       deadlineMs,
-    );
+    ).ref();
     work.then(
       (value) => {
         clearTimeout(timer);

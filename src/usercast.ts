@@ -4,6 +4,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { type Authenticate, createAuthenticator, renewalOf } from './auth/authenticate.ts';
 import type { Broker } from './broker/broker.ts';
 import { memoryBroker } from './broker/memory-broker.ts';
+import { watchOutages } from './broker/outage-watch.ts';
 import { type ErrorStage, UsercastError } from './errors.ts';
 import { type AttachOptions, Door, type RefusedInfo } from './http/door.ts';
 import { Listeners } from './listeners.ts';
@@ -47,6 +48,7 @@ export class Usercast<H extends HostTypes = HostTypes> {
   readonly #records: UserRecords;
   readonly #hub: Hub;
   readonly #door: Door;
+  readonly #endWatch: () => void;
   readonly #detachers = new Set<() => void>();
   readonly #sessionStats = noSessions();
   readonly #stats = { published: 0, recipients: 0, duplicates: 0, acks: 0, refused: 0, errors: 0 };
@@ -70,6 +72,7 @@ export class Usercast<H extends HostTypes = HostTypes> {
     const { counters, limits, verifier, authorize } = options;
     const authenticate =
       verifier && createAuthenticator({ verifier, authorize, deadlineMs: limits.deadlineMs, onError });
+    this.#endWatch = watchOutages(this.#broker, limits.deadlineMs, (cause) => onError('connection', cause));
     this.#records = new UserRecords({
       broker: this.#broker,
       counters,
@@ -256,6 +259,7 @@ export class Usercast<H extends HostTypes = HostTypes> {
 
   async #end(): Promise<void> {
     this.#closed = true;
+    this.#endWatch();
     await this.#hub.close();
     for (const detach of this.#detachers) detach();
     this.#detachers.clear();

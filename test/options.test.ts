@@ -137,7 +137,7 @@ const WRONG: [unknown, string][] = [
   ],
   [
     { broker: methodsOf(memoryBroker(), 'counters') },
-    'counters must be given, since this broker keeps no counts: pass a CounterStore, such as memoryCounters()',
+    'counters must be given, since this broker keeps no counts: pass a CounterStore, such as natsCounters() beside natsBroker(), or memoryCounters() where there is one process',
   ],
   [{ counters: {} }, `counters must be ${store}, got an object`],
   [{ counters: true }, `counters must be ${store}, got true`],

@@ -82,7 +82,7 @@ export async function importNats(): Promise<NatsLibrary> {
     return await import('@nats-io/transport-node');
   } catch (cause) {
     throw new SetupRefusal(
-      'usercast/nats needs the NATS client: npm install @nats-io/transport-node @nats-io/jetstream @nats-io/kv',
+      'usercast/nats needs the NATS client: npm install @nats-io/transport-node',
       cause,
     );
   }

@@ -48,11 +48,21 @@ function urlDriver(url: string | readonly string[]): RedisDriver {
   const rule = 'a URL such as redis://user:password@host:6379/0, or rediss:// for TLS; an array of them for a cluster';
   const urls = texts.map((text) => (typeof text === 'string' && URL.canParse(text) ? new URL(text) : null));
   const isGood = (parsed: URL | null) =>
-    parsed !== null && /^rediss?:$/.test(parsed.protocol) && parsed.hostname !== '';
+    parsed !== null && /^rediss?:$/.test(parsed.protocol) && parsed.hostname !== '' && isDecodable(parsed);
   if (urls.length === 0 || !urls.every(isGood)) throw new TypeError(`url must be ${rule}`);
   if (!isCluster && !/^\/?\d*$/.test(urls[0]!.pathname))
     throw new TypeError('the path of url must be a database number');
   return new UrlDriver(urls as URL[], isCluster);
+}
+
+/** The password and the user name are given to Redis percent-decoded. */
+function isDecodable({ username, password }: URL): boolean {
+  try {
+    decodeURIComponent(username + password);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 class OpenRedisLink implements RedisLink {

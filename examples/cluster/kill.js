@@ -17,6 +17,10 @@ try {
   const served = table.find((row) => row.number === Number(number)).sessions.map(({ userId }) => userId);
   console.log(`process ${number}: ${action}. It served ${served.join(' and ') || 'nobody'}.`);
 } catch (error) {
-  console.error(error.cause?.code === 'ECONNREFUSED' ? `no cluster at ${address}: npm run cluster` : error.message);
+  console.error(
+    error.cause?.code === 'ECONNREFUSED'
+      ? `no cluster at ${address}: npm run cluster, or PORT=… where it has another`
+      : error.message,
+  );
   process.exitCode = 1;
 }

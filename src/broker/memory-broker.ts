@@ -171,9 +171,7 @@ class InMemoryBroker implements MemoryBroker {
       top: stream.top,
       entries: after ? stream.entriesAfter(after, limit) : [],
       counts: this.#counts(stream),
-      markNumber: stream.markNumber,
-      marks: [...(stream.marks ?? [])],
-      ...(stream.markedMs !== null && { markAgeMs: performance.now() - stream.markedMs }),
+      ...stream.disconnects,
     };
   }
 

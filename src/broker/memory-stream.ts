@@ -2,7 +2,14 @@
 // broker. An entry is shared by all recipients of a message; a stream holds one reference for each.
 
 import { ORIGIN_TAG, type Position } from '../protocol/cursor.ts';
-import type { DisconnectMark, DisconnectTarget, Publication, StreamListener, StreamTop } from './broker.ts';
+import type {
+  DisconnectMark,
+  DisconnectTarget,
+  Publication,
+  StreamListener,
+  StreamSlice,
+  StreamTop,
+} from './broker.ts';
 
 /** A message as stored, once for all of its recipients. */
 export interface StoredMessage {
@@ -52,6 +59,11 @@ export class MemoryStream {
 
   get topAndMark(): StreamTop {
     return { ...this.top, markNumber: this.markNumber };
+  }
+
+  get disconnects(): Pick<StreamSlice, 'markNumber' | 'marks' | 'markAgeMs'> {
+    const age = this.markedMs === null ? {} : { markAgeMs: performance.now() - this.markedMs };
+    return { markNumber: this.markNumber, marks: [...(this.marks ?? [])], ...age };
   }
 
   get oldest(): StoredMessage | undefined {

@@ -26,6 +26,24 @@ interface Question {
   reject(error: Error): void;
 }
 
+/** Makes one file of a file of `test/support` and all that it imports; returns its path. Whoever runs it deletes it. */
+export async function bundle(source: string, edits: readonly SourceEdit[] = []): Promise<string> {
+  const name = basename(source).replace(/\.ts$/, '.mjs');
+  const outfile = `${ROOT}.cache/children/${process.pid}-${++started}-${name}`;
+  await build({
+    absWorkingDir: ROOT,
+    entryPoints: [`test/support/${source}`],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    packages: 'external',
+    plugins: edits.length > 0 ? [editing(edits)] : [],
+  });
+  return outfile;
+}
+
 export class Child {
   /** Resolves when it has ended, to how: an exit code or a signal. */
   readonly ended: Promise<number | NodeJS.Signals>;
@@ -51,20 +69,7 @@ export class Child {
 
   /** `source`: a file of `test/support` that calls `answerCommands`. */
   static async start(source: string, edits: readonly SourceEdit[] = []): Promise<Child> {
-    const name = basename(source).replace(/\.ts$/, '.mjs');
-    const outfile = `${ROOT}.cache/children/${process.pid}-${++started}-${name}`;
-    await build({
-      absWorkingDir: ROOT,
-      entryPoints: [`test/support/${source}`],
-      outfile,
-      bundle: true,
-      platform: 'node',
-      format: 'esm',
-      target: 'node20',
-      packages: 'external',
-      plugins: edits.length > 0 ? [editing(edits)] : [],
-    });
-    return new Child(outfile);
+    return new Child(await bundle(source, edits));
   }
 
   get pid(): number {

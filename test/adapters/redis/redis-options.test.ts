@@ -10,6 +10,8 @@ describe('a wrong option', () => {
     ['another scheme', { url: 'http://user:secret@redis' }, /redis:\/\//],
     ['no address', { url: [] }, /url/],
     ['an address that is none', { url: ['redis://:secret@'] }, /url/],
+    ['a password that is none', { url: 'redis://u:secret%ZZ@localhost' }, /url/],
+    ['an address where the options should be', 'redis://u:secret@localhost', /must be an object/],
     ['a client of something else', { client: { query() {} } }, /createClient or createCluster.*ioredis/],
     ['an unknown name', { url, host: 'redis' }, /no option "host"/],
     ['a prefix with braces', { url, prefix: '{a}' }, /prefix must be a string of 1 to 64 characters without braces/],
