@@ -25,7 +25,7 @@ export function stampOf(options: ResolvedRedisBrokerOptions): string {
 
 export interface AppendCall {
   readonly keys: readonly string[];
-  readonly args: readonly string[];
+  readonly args: () => readonly string[];
 }
 
 export function appendCall(
@@ -38,7 +38,6 @@ export function appendCall(
   const isCommon = part.isCommon(batch.places.length);
   const keys: string[] = [...part.keys, part.record(id ?? `call:${tag}`)];
   const args: string[] = [
-    ...part.args,
     tag,
     String(batch.number),
     stampOf(options),
@@ -47,6 +46,7 @@ export function appendCall(
     String(positionMs + renewMs(options)),
     String(id === undefined ? RETRY_MS : deduplicationMs),
     isCommon ? part.commonChannel : '',
+    part.channelPrefix,
   ];
   for (const { payload, unread, ack, userIds } of batch.deliveries) {
     const box = unread ?? ack;
@@ -54,10 +54,9 @@ export function appendCall(
     args.push(payload, unread ? '1' : '0', box?.boxId ?? '', change, String(userIds.length), JSON.stringify(userIds));
     for (const userId of userIds) {
       keys.push(part.user(userId), part.stream(userId));
-      if (!isCommon) args.push(part.channel(userId));
     }
   }
-  return { keys, args };
+  return { keys, args: () => [...part.args, ...args] };
 }
 
 /** The writes, the generation, an item for each recipient, the errors. */

@@ -13,10 +13,9 @@ export interface Batch {
   readonly places: readonly number[];
 }
 
-/** About a millisecond of Redis' time. */
+/** Either is about a millisecond of Redis' time: recipients, and characters that are stored for them. */
 const RECIPIENTS = 128;
-/** Characters of the payloads of one call. */
-const PAYLOADS = 1_000_000;
+const CHARACTERS = 1_000_000;
 
 interface Open {
   deliveries: (Delivery & { userIds: string[] })[];
@@ -36,7 +35,7 @@ export function batchesOf(deliveries: readonly Delivery[], partitions: number): 
     for (const userId of delivery.userIds) {
       const partition = partitions === 1 ? 0 : partitionOf(userId, partitions);
       let batch = open.get(partition);
-      const isFull = batch && (batch.places.length === RECIPIENTS || batch.characters > PAYLOADS);
+      const isFull = batch && (batch.places.length === RECIPIENTS || batch.characters > CHARACTERS);
       if (batch && isFull) finish(partition, batch);
       if (!batch || isFull) {
         batch = { deliveries: [], of: delivery, places: [], characters: 0 };
@@ -45,10 +44,10 @@ export function batchesOf(deliveries: readonly Delivery[], partitions: number): 
       if (batch.deliveries.length === 0 || batch.of !== delivery) {
         batch.of = delivery;
         batch.deliveries.push({ ...delivery, userIds: [] });
-        batch.characters += delivery.payload.length;
       }
       batch.deliveries.at(-1)!.userIds.push(userId);
       batch.places.push(place++);
+      batch.characters += delivery.payload.length;
     }
   }
   for (const [partition, batch] of open) finish(partition, batch);

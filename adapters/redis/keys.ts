@@ -44,6 +44,11 @@ export class Partition {
     return `${this.#channels}u:${userId}`;
   }
 
+  /** What is before the user id in the name of a channel. */
+  get channelPrefix(): string {
+    return `${this.#channels}u:`;
+  }
+
   /** Of all processes that have a subscriber in this partition. */
   get commonChannel(): string {
     return `${this.#channels}a`;

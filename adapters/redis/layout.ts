@@ -9,8 +9,11 @@ const FORMAT = 1;
 export async function checkLayout(link: RedisLink, prefix: string, partitions: number): Promise<void> {
   const key = `{${prefix}}:layout`;
   const ours = `format ${FORMAT}, partitions ${partitions}`;
-  await link.command(key, 'SET', key, ours, 'NX');
-  const stored = await link.command(key, 'GET', key);
+  let stored = await link.command(key, 'GET', key);
+  if (stored === null) {
+    await link.command(key, 'SET', key, ours, 'NX');
+    stored = await link.command(key, 'GET', key);
+  }
   if (stored === ours) return;
   throw new UsercastError(
     'broker_unavailable',

@@ -24,8 +24,12 @@ export class LocalUsers {
   /** A message as it came on a channel. */
   take(channel: string, message: string): void {
     const user = this.#byChannel.get(channel);
-    if (user) hand(message, user.listeners);
-    else if (this.#common.has(channel)) handToAll(message, this.#listenersOf);
+    try {
+      if (user) hand(message, user.listeners);
+      else if (this.#common.has(channel)) handToAll(message, this.#listenersOf);
+    } catch {
+      // Not a message of ours: whatever it stands for is missing then, and looked for as after any other loss.
+    }
   }
 
   /** Resolves when live. */

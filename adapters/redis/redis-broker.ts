@@ -15,7 +15,7 @@ import type {
 } from '../../src/index.ts';
 import { UsercastError } from '../../src/index.ts';
 import { randomName } from '../../src/random.ts';
-import { setTimer } from '../../src/timers.ts';
+import { setTimer, type Timer } from '../../src/timers.ts';
 import { type AppendReply, appendCall, stampOf, takeAppended } from './append-call.ts';
 import { type Batch, batchesOf } from './batches.ts';
 import { partitionOf } from './keys.ts';
@@ -47,8 +47,11 @@ export function redisBroker(options: RedisBrokerOptions): RedisBroker {
 const CLUSTER_PARTITIONS = 32;
 /** Between two tries to look for what may be lost. */
 const RETRY_MS = 500;
+/** Partitions lose what they had at about the same time. */
+const CATCH_UP_MS = 50;
 const MAX_MARKS = 100;
-const WHISPERS = 500;
+/** Users of one whisper or question. */
+const CHUNK = 500;
 
 type Scripts = Record<'append' | 'probe' | 'mark' | 'whisper', RedisScript>;
 
@@ -63,6 +66,7 @@ class BrokerOnRedis implements RedisBroker {
   readonly #statusListeners = new Set<(status: BrokerStatus) => void>();
   #status: BrokerStatus = 'connecting';
   #closed = false;
+  #catchingUp: Timer | null = null;
   /** The stored layout was compared with ours. */
   #prepared: Promise<void> | null = null;
 
@@ -159,20 +163,17 @@ class BrokerOnRedis implements RedisBroker {
 
   async whisper(userIds: readonly string[], payload: string): Promise<void> {
     await this.#ready();
-    const calls: Promise<unknown>[] = [];
-    for (const [part, users] of this.#grouped(userIds)) {
-      for (let i = 0; i < users.length; i += WHISPERS) {
-        const channels = users.slice(i, i + WHISPERS).map((userId) => part.channel(userId));
-        calls.push(this.#link.run(this.#scripts.whisper, [part.generation], [payload, ...channels]));
-      }
-    }
+    const calls = this.#chunks(userIds).map(([part, users]) => {
+      const channels = users.map((userId) => part.channel(userId));
+      return this.#link.run(this.#scripts.whisper, [part.generation], [payload, ...channels]);
+    });
     await Promise.all(calls);
   }
 
   async online(userIds: readonly string[]): Promise<Set<string>> {
     await this.#ready();
     const question = this.#link.isCluster ? 'SHARDNUMSUB' : 'NUMSUB';
-    const asked = [...this.#grouped(userIds)].map(async ([part, users]) => {
+    const asked = this.#chunks(userIds).map(async ([part, users]) => {
       const channels = users.map((userId) => part.channel(userId));
       const reply = (await this.#link.command(part.generation, 'PUBSUB', question, ...channels)) as unknown[];
       return users.filter((_, i) => Number(reply[2 * i + 1]) > 0);
@@ -200,7 +201,7 @@ class BrokerOnRedis implements RedisBroker {
   }
 
   #run(script: RedisScript, part: Part, keys: readonly string[], args: readonly string[]): Promise<unknown> {
-    return this.#link.run(script, [...part.keys, ...keys], [...part.args, ...args]);
+    return this.#link.run(script, [...part.keys, ...keys], () => [...part.args, ...args]);
   }
 
   async #write(script: RedisScript, part: Part, keys: readonly string[], args: readonly string[]): Promise<void> {
@@ -221,6 +222,16 @@ class BrokerOnRedis implements RedisBroker {
       else grouped.set(part, [userId]);
     }
     return grouped;
+  }
+
+  /** By partition, and not too many in one call. */
+  #chunks(userIds: readonly string[]): [Part, string[]][] {
+    return [...this.#grouped(userIds)].flatMap(([part, users]) =>
+      Array.from({ length: Math.ceil(users.length / CHUNK) }, (_, i): [Part, string[]] => [
+        part,
+        users.slice(i * CHUNK, (i + 1) * CHUNK),
+      ]),
+    );
   }
 
   #ready(): Promise<void> {
@@ -246,15 +257,22 @@ class BrokerOnRedis implements RedisBroker {
   }
 
   async #probe(part: Part): Promise<void> {
-    const args = [String(this.#options.positionMs), part.probeChannel, part.commonChannel];
+    const args = [part.probeChannel, part.commonChannel];
     const reply = await this.#run(this.#scripts.probe, part, [], args);
     const isNew = part.probed(...(reply as [generation: string, processes: number]));
     if (!isNew) return;
+    this.#catchUp();
     await this.#checkLayout();
-    // All streams of the partition have begun anew: who stands in one must hear of it soon.
-    if (this.#status !== 'ready') return;
-    this.#tell('lost');
-    this.#tell('ready');
+  }
+
+  /** Has everybody compare where they stand with Redis: something may have been missed. Once for several reasons. */
+  #catchUp(): void {
+    this.#catchingUp ??= setTimer(() => {
+      this.#catchingUp = null;
+      if (this.#status !== 'ready') return;
+      this.#tell('lost');
+      this.#tell('ready');
+    }, CATCH_UP_MS);
   }
 
   /** Ready is told once this process has looked for what Redis may have lost: who compares positions then, sees it. */

@@ -27,9 +27,12 @@ export interface RedisConnectionOptions {
 export interface RedisBrokerOptions extends RedisConnectionOptions {
   /** What is kept for clients that come back. Default 100 messages, 5 minutes. */
   readonly history?: HistoryOptions;
-  /** Milliseconds in which a message id is delivered and counted once per recipient. Default 300 000. */
+  /** Milliseconds in which a message id is delivered and counted once per recipient, at least `deadlineMs`. Default 300 000. */
   readonly deduplicationMs?: number;
-  /** Milliseconds that the position of a user without messages and connections is kept. Default 86 400 000. */
+  /**
+   * Milliseconds that the position of a user without messages and connections is kept: at least a minute, and as long as
+   * the history. Default 86 400 000.
+   */
   readonly positionMs?: number;
   /** Milliseconds that a disconnect is kept: as long as the longest token can live. Default 86 400 000. */
   readonly marksMs?: number;
@@ -68,14 +71,14 @@ export function resolveRedisBrokerOptions(options: RedisBrokerOptions): Resolved
   const { history = {}, rollback = 'detect' } = options;
   checkKeys('history', history, ['messages', 'ageMs']);
   if (rollback !== 'detect' && rollback !== 'strict') wrongOption('rollback', '"detect" or "strict"', rollback);
+  const connection = resolveRedisConnection('redisBroker', options);
+  const ageMs = wholeNumber('history.ageMs', history.ageMs, 300_000, 1);
   return {
-    ...resolveRedisConnection('redisBroker', options),
-    history: {
-      messages: wholeNumber('history.messages', history.messages, 100, 1),
-      ageMs: wholeNumber('history.ageMs', history.ageMs, 300_000, 1),
-    },
-    deduplicationMs: wholeNumber('deduplicationMs', options.deduplicationMs, 300_000, 1),
-    positionMs: wholeNumber('positionMs', options.positionMs, 86_400_000, 1_000),
+    ...connection,
+    history: { messages: wholeNumber('history.messages', history.messages, 100, 1), ageMs },
+    // A call that is made again must find what it did the first time.
+    deduplicationMs: wholeNumber('deduplicationMs', options.deduplicationMs, 300_000, connection.deadlineMs),
+    positionMs: wholeNumber('positionMs', options.positionMs, 86_400_000, Math.max(ageMs, 60_000)),
     marksMs: wholeNumber('marksMs', options.marksMs, 86_400_000, 1_000),
     isStrict: rollback === 'strict',
   };
@@ -94,8 +97,18 @@ export function resolveRedisConnection(name: string, options: RedisConnectionOpt
   return {
     connection: url === undefined ? { client: client! } : { url },
     prefix,
-    partitions: partitions === undefined ? null : wholeNumber('partitions', partitions, 1, 1),
+    partitions: partitions === undefined ? null : partitionsOf(partitions),
     deadlineMs: wholeNumber('deadlineMs', options.deadlineMs, 4_000, 1),
     probeMs: wholeNumber('probeMs', options.probeMs, 5_000, 10),
   };
+}
+
+/** Each is probed. */
+const MAX_PARTITIONS = 1_024;
+
+function partitionsOf(value: number): number {
+  if (wholeNumber('partitions', value, 1, 1) > MAX_PARTITIONS) {
+    wrongOption('partitions', `at most ${MAX_PARTITIONS}`, value);
+  }
+  return value;
 }

@@ -31,17 +31,23 @@ local function generationAfter(written)
     if written >= known or sub(stored, 1, 11) > sub(last, 1, 11) then return sub(stored, 1, 16) end
   end
   local time = call('TIME')
-  local generation = string.format('%011x', time[1] * 1000 + math.floor(time[2] / 1000)) .. sub(random, 9, 13)
+  local ms = time[1] * 1000 + math.floor(time[2] / 1000)
+  -- Servers' clocks differ.
+  for _, older in ipairs({stored or '', last}) do
+    ms = math.max(ms, (tonumber(sub(older, 1, 11), 16) or 0) + 1)
+  end
+  local generation = string.format('%011x', ms) .. sub(random, 9, 13)
   call('SET', KEYS[1], generation .. server)
   return generation
 end
+local WRITES_MS = 86400000
 local function write()
   local written = call('INCR', KEYS[2])
   local generation = generationAfter(written - 1)
   if written <= known then
     written = known + 1
-    call('SET', KEYS[2], string.format('%d', written))
-  end
+    call('SET', KEYS[2], string.format('%d', written), 'PX', WRITES_MS)
+  elseif written == 1 then call('PEXPIRE', KEYS[2], WRITES_MS) end
   return written, generation
 end
 `;
@@ -73,9 +79,13 @@ end
  *
  * KEYS: generation, writes, the message's record; the hash and the stream of each recipient. ARGV: see `GENERATION`; the
  * tag, the batch's number, the stamp, the entries kept, the life of a stream, of a user without counts and of the record
- * in ms, the partition's channel or nothing; then for each delivery its payload, `1`
- * where it counts, its box, what it does (`+` counts, `-` acks, empty), the number of its recipients, their ids as JSON,
- * and where no partition's channel was given, their channels.
+ * in ms, the partition's channel or nothing, what is before the user id in a user's channel; then for each delivery its
+ * payload, `1` where it counts, its box, what it does (`+` counts, `-` acks, empty), the number of its recipients, and their ids as JSON.
+ *
+ * The record is a hash. As long as one call alone has written it, the empty field holds the call's tag, and a field for
+ * each batch what was answered: the batches of one call have no recipient in common. The first call of another tag puts a
+ * field for each recipient in their place, and a dash into the empty one. What a recipient got in a generation that is
+ * gone is appended again, and not counted again: the count is still there.
  *
  * Returns the writes, the generation and for each recipient an offset, `=` with generation, tag and offset of the first
  * time, or `!`, separated by spaces; then the errors of those.
@@ -83,38 +93,42 @@ end
 export const APPEND = script(`${GENERATION}${LET_END}
 local written, generation = write()
 local tag, batch, stamp, kept = ARGV[5], ARGV[6], ARGV[7], 2 * ARGV[8]
-local streamMs, userMs, recordMs, all = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
+local streamMs, userMs, recordMs, all, own = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
 local start = generation .. stamp .. tag
 -- Trimming costs as much as appending: it is done for several entries at once.
 local most = kept + 2 * math.floor(ARGV[8] / 8)
 
-local record, field, had = KEYS[3], tag .. batch, nil
+local record, field = KEYS[3], tag .. batch
 local by = call('HMGET', record, '', field)
+local isShared = by[1] == '-'
 if by[2] then
   local same = cmsgpack.unpack(by[2])
-  return {written, same[1], same[2], same[3]}
+  if same[1] == generation then return {written, same[1], same[2], same[3]} end
 end
-local function remember(said, segment)
-  local generation, result, _, lists = unpack(cmsgpack.unpack(segment))
+local function spread(said, segment)
+  local of, result, _, lists = unpack(cmsgpack.unpack(segment))
   local nextItem = string.gmatch(result, '%S+')
   for _, list in ipairs(lists) do
     for _, user in ipairs(cjson.decode(list)) do
       local item = nextItem()
-      if sub(item, 1, 1) == '=' then had[user] = item
-      elseif item ~= '!' then had[user] = '=' .. generation .. said .. item end
+      if item ~= '!' then call('HSET', record, 'u' .. user, '=' .. of .. said .. item) end
     end
   end
 end
-if by[1] and by[1] ~= tag then
-  had = {}
+if by[2] or (by[1] and by[1] ~= tag and not isShared) then
   local segments = call('HGETALL', record)
   for i = 1, #segments, 2 do
-    if segments[i] ~= '' then remember(sub(segments[i], 1, 8), segments[i + 1]) end
+    if segments[i] ~= '' then
+      spread(sub(segments[i], 1, 8), segments[i + 1])
+      call('HDEL', record, segments[i])
+    end
   end
+  call('HSET', record, '', '-')
+  isShared = true
 end
 
-local payload, head, box, change
-local function append(user, stream)
+local payload, box
+local function append(user, stream, head, change)
   local before, count
   if change == '+' then
     local fields = call('HMGET', user, '', box)
@@ -143,46 +157,56 @@ local function append(user, stream)
 end
 
 local items, errors, lists, n = {}, {}, {}, 0
-local key, at = 4, 13
+local untold
+local function tell(channel, message)
+  local reply = redis.pcall('PUBLISH', channel, message)
+  if type(reply) == 'table' then untold = reply end
+end
+local key, at = 4, 14
 while ARGV[at] do
-  local flag, count, list = ARGV[at + 1], tonumber(ARGV[at + 4]), ARGV[at + 5]
-  payload, box, change = ARGV[at], ARGV[at + 2], ARGV[at + 3]
-  head = tag .. flag
+  local flag, change, count, list = ARGV[at + 1], ARGV[at + 3], tonumber(ARGV[at + 4]), ARGV[at + 5]
+  payload, box = ARGV[at], ARGV[at + 2]
   lists[#lists + 1] = list
-  at = at + 5
-  local users = had and cjson.decode(list)
+  local users = (isShared or all == '') and cjson.decode(list)
+  local known = {}
+  if isShared then
+    for i = 1, count do known[i] = 'u' .. users[i] end
+    known = call('HMGET', record, unpack(known))
+  end
   local places, fresh = {}, 0
   for i = 1, count do
     n = n + 1
-    local known = had and had[users[i]]
-    local ok, offset, previous
-    if known then items[n] = known
+    local item, place, previous = known[i], nil, nil
+    local again = item and sub(item, 2, 17) ~= generation
+    if item and not again then items[n] = item
     else
-      ok, offset, previous = pcall(append, KEYS[key], KEYS[key + 1])
+      local head = tag .. (again and '0' or flag)
+      local ok, offset, before = pcall(append, KEYS[key], KEYS[key + 1], head, again and '' or change)
       if ok then
         items[n] = offset
-        fresh = fresh + 1
-        if all == '' then call('PUBLISH', ARGV[at + i], offset .. ' ' .. previous .. generation .. head .. payload) end
+        if isShared then call('HSET', record, 'u' .. users[i], '=' .. generation .. tag .. offset) end
+        if all == '' or again then tell(own .. users[i], offset .. ' ' .. before .. generation .. head .. payload)
+        else fresh, place, previous = fresh + 1, offset, before end
       else
         items[n] = '!'
         errors[#errors + 1] = type(offset) == 'table' and offset.err or tostring(offset)
       end
     end
-    places[2 * i - 1] = ok and previous or '--------'
-    places[2 * i] = ok and offset .. ' ' or ' '
+    places[2 * i - 1] = previous or '--------'
+    places[2 * i] = (place or '') .. ' '
     key = key + 2
   end
-  at = at + 1
-  if all == '' then at = at + count
-  elseif fresh > 0 then
-    call('PUBLISH', all, generation .. head .. list .. '\\n' .. table.concat(places) .. '\\n' .. payload)
+  at = at + 6
+  if fresh > 0 then
+    tell(all, generation .. tag .. flag .. list .. '\\n' .. table.concat(places) .. '\\n' .. payload)
   end
 end
 local result = table.concat(items, ' ')
-local segment = cmsgpack.pack({generation, result, errors, lists})
-call('HSET', record, '', had and '-' or tag, field, segment)
+if not isShared then
+  call('HSET', record, '', tag, field, cmsgpack.pack({generation, result, errors, lists}))
+end
 if not by[1] then call('PEXPIRE', record, recordMs) end
-return {written, generation, result, errors}
+return untold or {written, generation, result, errors}
 `);
 
 /**
@@ -195,7 +219,7 @@ export const READ = script(`${GENERATION}${TOP_OF}
 local generation = generationAfter(known)
 local at = topOf(KEYS[3], KEYS[4], generation, ARGV[5], ARGV[6])
 local entries, first = {}, 1
-if ARGV[7] == generation then
+if ARGV[7] == generation and ARGV[9] ~= '0' then
   local oldest = sub(at, 32) - call('LLEN', KEYS[4]) / 2 + 1
   first = math.max(oldest, ARGV[8] + 1)
   local from = 2 * (first - oldest)
@@ -222,16 +246,16 @@ return tops
 
 /**
  * Looks whether the partition has lost writes, and sends a probe. KEYS: generation, writes. ARGV: see `GENERATION`; the
- * life of the writes in ms, the probe's channel, the partition's. Returns the generation, and how many processes are on
+ * probe's channel, the partition's. Returns the generation, and how many processes are on
  * the partition's channel.
  */
 export const PROBE = script(`${GENERATION}
 local written = tonumber(call('GET', KEYS[2]) or '0')
 local generation = generationAfter(written)
 if written < known then call('SET', KEYS[2], ARGV[1]) end
-call('PEXPIRE', KEYS[2], ARGV[5])
-call('PUBLISH', ARGV[6], '')
-return {generation, call('PUBSUB', 'NUMSUB', ARGV[7])[2]}
+call('PEXPIRE', KEYS[2], WRITES_MS)
+call('PUBLISH', ARGV[5], '')
+return {generation, call('PUBSUB', 'NUMSUB', ARGV[6])[2]}
 `);
 
 /**

@@ -170,6 +170,76 @@ describe('calls that are made again', () => {
   });
 });
 
+describe('a call that is made again', () => {
+  it('after a new generation appends again, for the stream that held it is gone, and counts no more', async () => {
+    await start();
+    const bench = open();
+    const { recorder } = await bench.listen(bench.ann);
+    const many = [bench.ann, bench.bob, ...Array.from({ length: 10 }, (_, i) => `user ${i}`)];
+    const message = messageTo(many, 'p', { id: 'one', unread: { boxId: 'box' } });
+    await bench.broker.publish(message);
+    await redis.cli('DEL', `{${PREFIX}:0}:g`);
+    for (const again of [message, messageTo(many, 'p', { id: 'one', unread: { boxId: 'box' } })]) {
+      const { appended } = await bench.broker.publish(again);
+      const { epoch } = await bench.top(bench.ann);
+      expect(appended.map((position) => !(position instanceof Error) && position.epoch)).toEqual(many.map(() => epoch));
+      expect((await bench.broker.read(bench.ann, null, 0)).top.offset).toBe(1);
+      expect(await bench.broker.counters!.counts(bench.ann)).toEqual({ box: 1 });
+    }
+    await eventually('it came again', () => recorder.payloads.length === 2);
+    expect(recorder.publications.map(({ unread }) => unread)).toEqual([true, false]);
+    expect((await bench.broker.publish(messageTo([bench.bob], 'p', { id: 'one' }))).duplicates).toBe(1);
+  });
+
+  it('by many is not dearer the second time', async () => {
+    await start();
+    const bench = open();
+    const users = Array.from({ length: 5_000 }, (_, i) => `user ${i}`);
+    for (let round = 0; round < 4; round++) {
+      const { duplicates } = await bench.broker.publish(messageTo(users, 'p', { id: 'one' }));
+      expect(duplicates).toBe(round === 0 ? 0 : users.length);
+    }
+    const record = await redis.cli('HLEN', `{${PREFIX}:0}:d:one`);
+    expect(record).toBe(String(users.length + 1));
+  });
+
+  it('counts once where Redis forbids to publish, and says what it forbids', async () => {
+    await start();
+    await redis.cli('ACL', 'SETUSER', 'worker', 'on', '>pass', '~*', '+@all', 'resetchannels');
+    const broker = redisBroker({ url: `redis://worker:pass@127.0.0.1:${redis.port}`, prefix: PREFIX });
+    brokers.push(broker);
+    const message = () => messageTo(['ann'], 'p', { id: 'one', unread: { boxId: 'box' } });
+    const { appended } = await broker.publish(message());
+    expect(String(appended[0])).toMatch(/channel/);
+    expect((await broker.publish(message())).duplicates).toBe(1);
+    expect(await broker.counters.counts('ann')).toEqual({ box: 1 });
+  });
+});
+
+describe('what is none of ours', () => {
+  it('on a channel of ours harms nobody', async () => {
+    await start();
+    const bench = open();
+    const { recorder } = await bench.listen(bench.ann);
+    for (const channel of ['0:a', `0:u:${bench.ann}`]) {
+      for (const garbage of ['', 'garbage', 'm garbage', `${'x'.repeat(30)}\n\n`]) {
+        await redis.cli('PUBLISH', `{${PREFIX}:0}:${channel}`, garbage);
+      }
+    }
+    await bench.say(bench.ann, 'a');
+    await eventually('the message', () => recorder.payloads.at(-1) === 'a');
+    expect(bench.broker.status).toBe('ready');
+  });
+
+  it('asks for more users than fit into one question', async () => {
+    await start();
+    const bench = open();
+    await bench.listen(bench.ann);
+    const users = [bench.ann, ...Array.from({ length: 200_000 }, (_, i) => `user ${i}`)];
+    expect(await bench.broker.online(users)).toEqual(new Set([bench.ann]));
+  });
+});
+
 describe('a Redis that has lost what it had accepted', () => {
   it('came back older: a new generation, told to who follows, and no position holds', async () => {
     await start('rdb');
@@ -280,7 +350,7 @@ describe('what is kept', () => {
   beforeEach(() => start());
 
   it('has an end, but for counts, the generation and the layout', async () => {
-    const bench = open({ marksMs: 5_000, positionMs: 7_000, deduplicationMs: 3_000, history: { ageMs: 1_000 } });
+    const bench = open({ marksMs: 5_000, positionMs: 60_000, deduplicationMs: 4_000, history: { ageMs: 1_000 } });
     const write = { id: 'one', unread: { boxId: 'box' } };
     await bench.broker.publish(messageTo([bench.ann], 'p', write));
     await bench.broker.mark(bench.ann, {});

@@ -29,6 +29,9 @@ describe('a wrong option', () => {
     [{ url, history: { messages: 0 } }, /history\.messages must be/],
     [{ url, history: { age: 1 } }, /history has no option "age"; it takes messages, ageMs/],
     [{ url, rollback: 'always' }, /rollback must be "detect" or "strict", got "always"/],
+    [{ url, positionMs: 60_000 }, /positionMs must be a whole number of at least 300000, got 60000/],
+    [{ url, deduplicationMs: 1_000 }, /deduplicationMs must be a whole number of at least 4000, got 1000/],
+    [{ url, partitions: 20_000 }, /partitions must be at most 1024, got 20000/],
     [{ url, marksMs: 5 }, /marksMs must be a whole number of at least 1000, got 5/],
   ])('of the broker alone as well: %j', (options, message) => {
     expect(() => redisBroker(options as never)).toThrow(message);
