@@ -75,7 +75,9 @@ describe.each(COUNTING)('with $counting', ({ withStore }) => {
       const error = await bench.refusal(bench.publisher.publishEvent(['zoe', 'ann', 'bob', 'carol'], textEvent('e1')));
       expect(error).toMatchObject({ code: 'publish_failed', failedUserIds: ['zoe', 'bob'] });
       expect(error.cause).toBeInstanceOf(Outage);
-      expect(error.message).toBe('not known to be stored for 2 of 4 recipients; calling again with the same id is safe');
+      expect(error.message).toBe(
+        'not known to be stored for 2 of 4 recipients; calling again with the same id is safe',
+      );
       expect(bench.errors).toEqual([{ stage: 'publish', cause: error.cause }]);
       expect([await bench.counts('ann'), await bench.counts('carol')]).toEqual([{ box: 1 }, { box: 1 }]);
       expect(await bench.refusal(bench.publisher.ack('bob', 'box'))).toMatchObject({

@@ -70,12 +70,13 @@ export class Appender {
     try {
       const { seen, names } = this.#store;
       const subject = `${names.entries}${token}`;
-      const highest = seen.highest;
+      const { highest } = seen;
+      const { incarnation } = this.#store;
       const headers = this.#store.link.headers();
       headers.set('Nats-Msg-Id', messageId(token, id));
       const ack = await this.#askUntilAnswered(subject, data, headers);
       if (ack.duplicate) return await this.#duplicate(token, ack.seq, tag);
-      if (ack.seq <= highest) await this.#store.cameBackOlder();
+      if (ack.seq <= highest) await this.#store.cameBackOlder(incarnation);
       seen.add(subject, ack.seq, tag);
       return { position: this.#position(token, ack.seq, tag), isDuplicate: false };
     } catch (cause) {

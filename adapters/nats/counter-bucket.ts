@@ -1,7 +1,7 @@
 // The key-value bucket that holds one entry per user: made where it is missing, its settings checked as the server echoes
 // them, and its entries read, replaced and erased with compare-and-set.
 
-import { monotonicMs } from '../../src/timers.ts';
+import { monotonicMs, setTimer } from '../../src/timers.ts';
 import {
   BucketError,
   counterFailureOf,
@@ -50,7 +50,10 @@ interface BucketSettings {
 }
 
 /** No user's: a user's key has no `=`. */
-const CLOCK_KEY = '=clock';
+export const CLOCK_KEY = '=clock';
+
+/** In this time a leader has stored what it has taken, or has lost it. */
+const STAGED_MS = 500;
 
 const NOTHING = new Uint8Array(0);
 
@@ -104,11 +107,26 @@ export class CounterBucket {
     return this.#last(keyOf(userId));
   }
 
-  /** Replaces the entry of this revision, and gives the new one. */
-  replace(userId: string, bytes: Uint8Array, revision: number): Promise<number> {
-    const headers = this.#options.headers();
-    headers.set('Nats-Expected-Last-Subject-Sequence', String(revision));
-    return this.#put(keyOf(userId), bytes, headers);
+  /**
+   * Replaces the entry of this revision, and gives the new one. Servers before 2.9.21, in a cluster, compare only what is
+   * stored already, so that two who come at one moment would both replace it: then the id lets the first alone through.
+   * What a leader has taken and lost keeps its id taken: then it goes without.
+   * @see https://github.com/nats-io/nats-server/issues/4320
+   */
+  async replace(userId: string, bytes: Uint8Array, revision: number): Promise<number> {
+    const conditional = this.#options.headers();
+    conditional.set('Nats-Expected-Last-Subject-Sequence', String(revision));
+    // What a key without an entry had before may have had this id too.
+    if (revision > 0) {
+      const unique = this.#options.headers();
+      unique.set('Nats-Expected-Last-Subject-Sequence', String(revision));
+      unique.set('Nats-Msg-Id', `${keyOf(userId)} ${revision}`);
+      const { seq, duplicate } = await this.#put(keyOf(userId), bytes, unique);
+      if (!duplicate && seq > 0) return seq;
+      if (seq > 0) throw new BucketError(WRONG_LAST_SEQUENCE, 'another has replaced the entry');
+      await new Promise<void>((resolve) => setTimer(resolve, STAGED_MS * (0.5 + Math.random())));
+    }
+    return (await this.#put(keyOf(userId), bytes, conditional)).seq;
   }
 
   /** Takes the entry of this revision away, and its key with it. */
@@ -119,11 +137,10 @@ export class CounterBucket {
     if (purged === 0) throw new BucketError(WRONG_LAST_SEQUENCE, 'the entry was replaced');
   }
 
-  async #put(key: string, bytes: Uint8Array, headers?: NatsHeadersLike): Promise<number> {
+  async #put(key: string, bytes: Uint8Array, headers?: NatsHeadersLike): Promise<StoreAnswer> {
     const { bucket, requestMs } = this.#options;
     const options = { withinMs: requestMs, ...(headers && { headers }) };
-    const { seq } = answerOf<{ seq: number }>(await this.#caller.request(`$KV.${bucket}.${key}`, bytes, options));
-    return seq;
+    return answerOf(await this.#caller.request(`$KV.${bucket}.${key}`, bytes, options));
   }
 
   /** Asked of the leader: a replica's answer may lack what was stored a moment ago. */
@@ -140,6 +157,12 @@ export class CounterBucket {
       throw cause;
     }
   }
+}
+
+interface StoreAnswer {
+  /** 0: one with this id was taken, and is not stored yet. */
+  readonly seq: number;
+  readonly duplicate?: boolean;
 }
 
 interface LastMessage {

@@ -2,7 +2,7 @@
 // NATS came back with older data, so that every position from before is refused.
 
 import { randomName } from '../../src/random.ts';
-import { JetStreamError, readLeader, store, WRONG_LAST_SEQUENCE } from './jetstream.ts';
+import { JetStreamError, readLeader, replace, WRONG_LAST_SEQUENCE } from './jetstream.ts';
 import type { NatsCaller, NatsLink } from './nats-link.ts';
 import { keySubject } from './nats-names.ts';
 
@@ -34,11 +34,11 @@ export class Generations {
 
   /** Writes a new one in the place of `old`. Gives the one that is there in the end, whoever wrote it. */
   async replace(caller: NatsCaller, old: Generation | null): Promise<Generation> {
-    const headers = this.#link().headers();
-    headers.set('Nats-Expected-Last-Subject-Sequence', String(old?.revision ?? 0));
+    const headers = () => this.#link().headers();
+    const revision = old?.revision ?? 0;
     const name = randomName(NAME_LENGTH);
     try {
-      const { seq } = await store(caller, keySubject(this.#bucket, KEY), name, { headers });
+      const { seq } = await replace(caller, keySubject(this.#bucket, KEY), name, { revision, headers });
       return { name, revision: seq };
     } catch (cause) {
       if (!(cause instanceof JetStreamError && cause.code === WRONG_LAST_SEQUENCE)) throw cause;

@@ -3,6 +3,7 @@
 import { UsercastError } from '../../src/index.ts';
 import { setTimer } from '../../src/timers.ts';
 import { type NatsReply, NO_RESPONDERS } from './nats-calls.ts';
+import type { NatsHeadersLike } from './nats-connection.ts';
 import type { NatsCaller, NatsRequestOptions } from './nats-link.ts';
 
 /** JetStream answered with an error. */
@@ -145,11 +146,25 @@ export async function streamInfo(caller: NatsCaller, stream: string): Promise<St
   }
 }
 
-/** Makes the stream where it is missing; another process may be doing the same. @throws JetStreamError, UsercastError */
-export async function ensureStream(caller: NatsCaller, config: StreamConfig): Promise<StreamInfo> {
+/** A server that is deleting a stream also deletes the files of one that is made anew meanwhile under the same name. */
+const DELETING_MS = 500;
+
+/**
+ * Makes the stream where it is missing; another process may be doing the same. `wasThere`: it may be being deleted at this
+ * moment. @throws JetStreamError, UsercastError
+ */
+export async function ensureStream(
+  caller: NatsCaller,
+  config: StreamConfig,
+  { wasThere = false } = {},
+): Promise<StreamInfo> {
   for (let tries = 1; ; tries++) {
     const there = await streamInfo(caller, config.name);
     if (there) return there;
+    if (wasThere && tries === 1) {
+      await new Promise<void>((resolve) => setTimer(resolve, DELETING_MS));
+      continue;
+    }
     if (tries > CREATE_TRIES) throw new UsercastError('broker_unavailable', `the stream ${config.name} is gone again`);
     try {
       await askJetStream(caller, `STREAM.CREATE.${config.name}`, config);
@@ -172,6 +187,40 @@ export async function store(
   // Older clusters say so while the first of the same id is not stored yet.
   if (ack.seq === 0) throw new JetStreamError('the same id is being stored', SAME_ID_UNDER_WAY, 409);
   return ack;
+}
+
+/** In this time a leader has stored what it has taken, or has lost it. */
+const STAGED_MS = 500;
+
+/**
+ * Stores a message in the place of the subject's newest one, `revision`; 0: the subject has none. Servers before 2.9.21, in
+ * a cluster, compare only what is stored already, so that two who come at one moment would both replace the same one:
+ * then the id lets the first alone through. What a leader has taken and lost keeps its id taken: then it goes without.
+ * @throws JetStreamError `WRONG_LAST_SEQUENCE` where another was faster, UsercastError
+ * @see https://github.com/nats-io/nats-server/issues/4320
+ */
+export async function replace(
+  caller: NatsCaller,
+  subject: string,
+  data: Uint8Array | string,
+  { revision, headers }: { readonly revision: number; readonly headers: () => NatsHeadersLike },
+): Promise<PublishAck> {
+  const conditional = headers();
+  conditional.set('Nats-Expected-Last-Subject-Sequence', String(revision));
+  // What a subject without messages had before may have had this id too.
+  if (revision === 0) return store(caller, subject, data, { headers: conditional });
+  const unique = headers();
+  unique.set('Nats-Expected-Last-Subject-Sequence', String(revision));
+  unique.set('Nats-Msg-Id', `${subject} ${revision}`);
+  try {
+    const ack = await store(caller, subject, data, { headers: unique });
+    if (!ack.duplicate) return ack;
+    throw new JetStreamError('another has replaced it', WRONG_LAST_SEQUENCE, 409);
+  } catch (cause) {
+    if (!(cause instanceof JetStreamError && cause.code === SAME_ID_UNDER_WAY)) throw cause;
+  }
+  await new Promise<void>((resolve) => setTimer(resolve, STAGED_MS * (0.5 + Math.random())));
+  return store(caller, subject, data, { headers: conditional });
 }
 
 /**

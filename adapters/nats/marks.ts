@@ -1,7 +1,7 @@
 // The disconnect marks of each user, in a bucket: stored with compare-and-set, and gone some time after the last one.
 
 import type { DisconnectMark, DisconnectTarget } from '../../src/index.ts';
-import { JetStreamError, readDirect, readLeader, store, WRONG_LAST_SEQUENCE } from './jetstream.ts';
+import { JetStreamError, readDirect, readLeader, replace, WRONG_LAST_SEQUENCE } from './jetstream.ts';
 import type { NatsCaller } from './nats-link.ts';
 import { keySubject } from './nats-names.ts';
 import type { NatsStore } from './nats-store.ts';
@@ -27,11 +27,10 @@ export class Marks {
       const { marks, revision } = await this.#entry(caller, token, true);
       // Numbers are times, so that they grow even when the bucket has forgotten the one before.
       const mark: DisconnectMark = { ...target, number: Math.max(Date.now(), numberOf(marks) + 1) };
-      const headers = this.#store.link.headers();
-      headers.set('Nats-Expected-Last-Subject-Sequence', String(revision));
+      const headers = () => this.#store.link.headers();
       const kept = JSON.stringify([...marks, mark].slice(-MAX_MARKS));
       try {
-        await store(caller, keySubject(this.#store.names.marks, token), kept, { headers });
+        await replace(caller, keySubject(this.#store.names.marks, token), kept, { revision, headers });
         return mark;
       } catch (cause) {
         const isOvertaken = cause instanceof JetStreamError && cause.code === WRONG_LAST_SEQUENCE;
@@ -54,4 +53,10 @@ export class Marks {
 /** The number of the newest, 0 when there is none. */
 export function numberOf(marks: readonly DisconnectMark[]): number {
   return marks.at(-1)?.number ?? 0;
+}
+
+/** How old the newest mark for all sessions is, by the clocks of the processes: they should be in step. */
+export function ageOf(marks: readonly DisconnectMark[]): { readonly markAgeMs?: number } {
+  const newest = marks.findLast(({ sessionId }) => sessionId === undefined);
+  return newest ? { markAgeMs: Date.now() - newest.number } : {};
 }

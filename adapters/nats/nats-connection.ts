@@ -81,10 +81,7 @@ export async function importNats(): Promise<NatsLibrary> {
   try {
     return await import('@nats-io/transport-node');
   } catch (cause) {
-    throw new SetupRefusal(
-      'usercast/nats needs the NATS client: npm install @nats-io/transport-node',
-      cause,
-    );
+    throw new SetupRefusal('usercast/nats needs the NATS client: npm install @nats-io/transport-node', cause);
   }
 }
 

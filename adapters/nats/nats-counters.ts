@@ -2,8 +2,9 @@
 
 import type { Counted, CounterStore, Position } from '../../src/index.ts';
 import { checkKeys, optionalObjectWith, wholeNumber, wrongOption } from '../../src/option-checks.ts';
-import { type CounterBucket, openCounterBucket } from './counter-bucket.ts';
+import { CLOCK_KEY, type CounterBucket, openCounterBucket } from './counter-bucket.ts';
 import { CounterChanges } from './counter-changes.ts';
+import { askJetStream } from './jetstream.ts';
 import type { NatsConnectionLike, NatsHeadersLike } from './nats-connection.ts';
 import { type NatsCaller, type NatsLink, openNatsLink } from './nats-link.ts';
 import { RecentEntries } from './recent-entries.ts';
@@ -103,7 +104,7 @@ class NatsCounterStore implements CounterStore {
 
   constructor(options: ResolvedCounterOptions) {
     this.#options = options;
-    const { servers, connection, rememberMs, deadlineMs } = options;
+    const { servers, connection, bucket, rememberMs, deadlineMs } = options;
     this.#link = openNatsLink({
       servers,
       connection,
@@ -114,6 +115,10 @@ class NatsCounterStore implements CounterStore {
         this.#recent.clear();
         this.#bucket = null;
         await this.#open(caller);
+      },
+      // Only the bucket's leader answers: a server that is cut off from it is left.
+      probe: async (caller) => {
+        await askJetStream(caller, `STREAM.MSG.GET.KV_${bucket}`, { last_by_subj: `$KV.${bucket}.${CLOCK_KEY}` });
       },
     });
     this.#changes = new CounterChanges({

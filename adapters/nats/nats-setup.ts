@@ -56,21 +56,22 @@ function bucketConfig(name: string, maxAgeMs: number, replicas: number): StreamC
 }
 
 /**
- * Sees to it that all is there. Several processes may do it at once.
+ * Sees to it that all is there. Several processes may do it at once. `wasThere`: this process has found it before.
  * @throws SetupRefusal that says what to change; JetStreamError and UsercastError where NATS does not answer
  */
 export async function setUp(
   caller: NatsCaller,
   names: NatsNames,
   options: ResolvedNatsBrokerOptions,
+  wasThere: boolean,
 ): Promise<StreamInfo> {
   checkVersion(caller.connection.info?.version ?? '');
   try {
     const { marksMs, replicas } = options;
     const [stream, marks, control] = await Promise.all([
-      ensureStream(caller, streamConfig(names, options)),
-      ensureStream(caller, bucketConfig(names.marks, marksMs, replicas)),
-      ensureStream(caller, bucketConfig(names.control, 0, replicas)),
+      ensureStream(caller, streamConfig(names, options), { wasThere }),
+      ensureStream(caller, bucketConfig(names.marks, marksMs, replicas), { wasThere }),
+      ensureStream(caller, bucketConfig(names.control, 0, replicas), { wasThere }),
     ]);
     refuse('stream', names.stream, [
       ...wrongInAny(stream.config, streamConfig(names, options)),

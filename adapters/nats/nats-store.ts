@@ -30,6 +30,8 @@ export class NatsStore {
   readonly #generations: Generations;
   readonly #onChanged: () => void;
   #isWatching = false;
+  /** An answer has proved it; nobody has acted on that yet. */
+  #hasComeBackOlder = false;
   #created = '';
   #generation: Generation | null = null;
   #checking: Promise<void> | null = null;
@@ -105,10 +107,13 @@ export class NatsStore {
     return this.#checking;
   }
 
-  /** The stream acknowledged something that proves that it has lost what was seen before. */
-  async cameBackOlder(): Promise<void> {
-    this.seen.highest = Number.MAX_SAFE_INTEGER;
+  /** The stream answered with what proves that it has lost something that was seen in this incarnation. */
+  async cameBackOlder(incarnation: string): Promise<void> {
+    if (incarnation !== this.incarnation) return;
+    this.#hasComeBackOlder = true;
     await this.recheck();
+    // A look that was under way already may have come too early.
+    if (this.#hasComeBackOlder) await this.recheck();
   }
 
   /** Listens for other processes that have changed the generation, or erased what was seen. */
@@ -130,13 +135,15 @@ export class NatsStore {
   async #prepare(caller: NatsCaller): Promise<void> {
     // Taken before the stream is asked where it stands: it may have moved on by the time it has answered.
     const { highest } = this.seen;
-    const info = await setUp(caller, this.names, this.options);
+    const info = await setUp(caller, this.names, this.options, this.#created !== '');
     const generation = await this.#currentGeneration(caller, info, highest);
     this.entriesPerUser = info.config.max_msgs_per_subject ?? 0;
     this.mayLag = (info.config.num_replicas ?? 1) > 1;
     this.#created = info.created;
     this.#generation = generation;
-    this.incarnation = `${info.created} ${generation.name}`;
+    const incarnation = `${info.created} ${generation.name}`;
+    if (incarnation !== this.incarnation) this.#hasComeBackOlder = false;
+    this.incarnation = incarnation;
   }
 
   async #currentGeneration(caller: NatsCaller, info: StreamInfo, highest: number): Promise<Generation> {
@@ -145,7 +152,9 @@ export class NatsStore {
     const isNewStream = this.#created !== info.created;
     if (isNewStream) this.seen.clear();
     const reached = isNewStream ? 0 : highest;
-    const isOlder = there !== null && known !== null && there.name !== known.name && there.revision <= known.revision;
+    const hasOlderGeneration =
+      there !== null && known !== null && there.name !== known.name && there.revision <= known.revision;
+    const isOlder = hasOlderGeneration || (!isNewStream && this.#hasComeBackOlder);
     if (there && !isOlder && (await this.#isIntact(caller, info, reached))) return there;
     const generation = await this.#generations.replace(caller, there);
     this.seen.clear();
@@ -174,7 +183,10 @@ export class NatsStore {
       this.#generations.read(caller).catch(nullWhereMissing),
     ]);
     const isSame =
-      info?.created === this.#created && generation?.name === this.#generation?.name && info.state.last_seq >= highest;
+      !this.#hasComeBackOlder &&
+      info?.created === this.#created &&
+      generation?.name === this.#generation?.name &&
+      info.state.last_seq >= highest;
     // While the link is lost, it is set up again before it is ready.
     if (!isSame && this.link.caller) await this.recheck();
   }

@@ -127,7 +127,7 @@ export class ChannelGroup {
       if (channel.group !== this) continue;
       channel.state = 'on';
       this.#channels.settle(channel, null);
-      this.#channels.notRestoring(channel);
+      this.#channels.restored(channel);
       if (!channel.isWanted) this.touch(channel);
     }
   }

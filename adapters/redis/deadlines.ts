@@ -16,18 +16,19 @@ export abstract class Pending {
 }
 
 /** What is in flight, first come first due. */
-export class Deadlines {
+export class Deadlines<Kind extends Pending> {
   readonly deadlineMs: number;
   size = 0;
-  #first: Pending | null = null;
-  #last: Pending | null = null;
+  // Nothing but what was added is linked to what was added.
+  #first: Kind | null = null;
+  #last: Kind | null = null;
   #isSweeping = false;
 
   constructor(deadlineMs: number) {
     this.deadlineMs = deadlineMs;
   }
 
-  add(pending: Pending): void {
+  add(pending: Kind): void {
     pending.dueMs = monotonicMs() + this.deadlineMs;
     pending.isPending = true;
     pending.before = this.#last;
@@ -39,22 +40,22 @@ export class Deadlines {
   }
 
   /** Takes it out. False when it had settled before. */
-  remove(pending: Pending): boolean {
+  remove(pending: Kind): boolean {
     if (!pending.isPending) return false;
     pending.isPending = false;
     if (pending.before) pending.before.after = pending.after;
-    else this.#first = pending.after;
+    else this.#first = pending.after as Kind | null;
     if (pending.after) pending.after.before = pending.before;
-    else this.#last = pending.before;
+    else this.#last = pending.before as Kind | null;
     pending.before = pending.after = null;
     this.size--;
     return true;
   }
 
   /** All of now; each may be removed meanwhile. */
-  *[Symbol.iterator](): Generator<Pending> {
-    const all: Pending[] = [];
-    for (let pending = this.#first; pending; pending = pending.after) all.push(pending);
+  *[Symbol.iterator](): Generator<Kind> {
+    const all: Kind[] = [];
+    for (let pending = this.#first; pending; pending = pending.after as Kind | null) all.push(pending);
     for (const pending of all) if (pending.isPending) yield pending;
   }
 

@@ -1,8 +1,8 @@
 // Connections by node-redis: from URLs, and after the host's client or cluster.
 
 import { UsercastError } from '../../src/index.ts';
+import { withDeadline } from '../../src/timers.ts';
 import type { NodeRedis, NodeRedisCluster } from './redis-client.ts';
-import { bare } from './redis-errors.ts';
 import type { RedisAddress, RedisDriver, RedisWire, WireEvents } from './redis-wire.ts';
 
 /** What is ours on every connection, whatever the host set on its own. */
@@ -175,24 +175,20 @@ export class NodeRedisClusterDriver extends NodeRedisDriver {
     own.on('node-error', () => {});
     try {
       await own.connect();
-      const addresses: RedisAddress[] = [];
-      let failure: unknown = null;
-      for (const master of own.masters) {
-        try {
-          const client = await own.nodeClient(master);
-          this.template ??= client;
-          addresses.push(client.options?.socket as RedisAddress);
-        } catch (cause) {
-          failure = cause;
-        }
-      }
-      if (addresses.length === 0) throw failure ?? new Error('the cluster has no primaries');
-      return addresses.map(({ host, port }) => ({ host, port }));
+      if (own.masters.length === 0) throw new Error('the cluster has no primaries');
+      // The first that is there: a client of a node that is dead goes on trying, as the host's would.
+      const first = Promise.any(own.masters.map(async (master) => own.nodeClient(master)));
+      const client = await withDeadline(first, connectMs, 'redis').catch((cause: unknown) => {
+        throw cause instanceof AggregateError ? cause.errors[0] : cause;
+      });
+      this.template ??= client;
+      const { host, port } = (client.options?.socket ?? {}) as RedisAddress;
+      return [{ host, port }];
     } finally {
       try {
         own.destroy();
-      } catch (cause) {
-        void bare(cause);
+      } catch {
+        // It was closed already.
       }
     }
   }

@@ -4,16 +4,14 @@ import { type BrokerStatus, type Unsubscribe, UsercastError } from '../../src/in
 import { Listeners } from '../../src/listeners.ts';
 import { withDeadline } from '../../src/timers.ts';
 import { ChannelGroup } from './channel-group.ts';
-import { Deadlines } from './deadlines.ts';
-import { IoRedisClusterDriver, IoRedisDriver } from './ioredis.ts';
-import { NodeRedisClusterDriver, NodeRedisDriver, UrlDriver } from './node-redis.ts';
 import { RedisCalls } from './redis-calls.ts';
 import { RedisChannels } from './redis-channels.ts';
-import { knownClient } from './redis-client.ts';
 import { RedisConnection } from './redis-connection.ts';
+import { driverOf } from './redis-drivers.ts';
 import { closedError } from './redis-errors.ts';
-import type { RedisConnectionSource, RedisLink, RedisLinkOptions, RedisScript } from './redis-link.ts';
+import type { RedisArgs, RedisLink, RedisLinkOptions, RedisScript } from './redis-link.ts';
 import { type RedisNode, RedisNodes } from './redis-nodes.ts';
+import { RedisPings } from './redis-pings.ts';
 import { RedisProbes } from './redis-probes.ts';
 import type { RedisAddress, RedisDriver } from './redis-wire.ts';
 import { slotOf } from './slots.ts';
@@ -26,45 +24,6 @@ export function openRedisLink(options: RedisLinkOptions): RedisLink {
   return new OpenRedisLink(driverOf(options.connection), options);
 }
 
-function driverOf(source: RedisConnectionSource): RedisDriver {
-  if ('url' in source) return urlDriver(source.url);
-  const known = knownClient(source.client);
-  switch (known.kind) {
-    case 'node-redis':
-      return new NodeRedisDriver(known.client, known.client.options?.database ?? 0);
-    case 'node-redis-cluster':
-      return new NodeRedisClusterDriver(known.client);
-    case 'ioredis':
-      return new IoRedisDriver(known.client);
-    case 'ioredis-cluster':
-      return new IoRedisClusterDriver(known.client);
-  }
-}
-
-function urlDriver(url: string | readonly string[]): RedisDriver {
-  const isCluster = Array.isArray(url);
-  const texts = (isCluster ? url : [url]) as readonly unknown[];
-  // A URL may hold a password, so no message may hold the URL.
-  const rule = 'a URL such as redis://user:password@host:6379/0, or rediss:// for TLS; an array of them for a cluster';
-  const urls = texts.map((text) => (typeof text === 'string' && URL.canParse(text) ? new URL(text) : null));
-  const isGood = (parsed: URL | null) =>
-    parsed !== null && /^rediss?:$/.test(parsed.protocol) && parsed.hostname !== '' && isDecodable(parsed);
-  if (urls.length === 0 || !urls.every(isGood)) throw new TypeError(`url must be ${rule}`);
-  if (!isCluster && !/^\/?\d*$/.test(urls[0]!.pathname))
-    throw new TypeError('the path of url must be a database number');
-  return new UrlDriver(urls as URL[], isCluster);
-}
-
-/** The password and the user name are given to Redis percent-decoded. */
-function isDecodable({ username, password }: URL): boolean {
-  try {
-    decodeURIComponent(username + password);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 class OpenRedisLink implements RedisLink {
   readonly isCluster: boolean;
   readonly database: number;
@@ -75,8 +34,9 @@ class OpenRedisLink implements RedisLink {
   readonly #channels: RedisChannels;
   readonly #nodes: RedisNodes;
   readonly #probes: RedisProbes | null = null;
+  readonly #pings: RedisPings | null = null;
   // A listener is the broker's: what it throws is a fault of ours, and not to stop the link.
-  readonly #listeners = new Listeners<{ status: BrokerStatus }>(['status'], (_, cause) => {
+  readonly #listeners = new Listeners<{ status: BrokerStatus; restored: null }>(['status', 'restored'], (_, cause) => {
     queueMicrotask(() => {
       throw cause;
     });
@@ -103,8 +63,7 @@ class OpenRedisLink implements RedisLink {
       changed: () => this.#changed(),
       isWhole: () => this.#isWhole(),
     });
-    const deadlines = new Deadlines(deadlineMs);
-    this.#calls = new RedisCalls(deadlines, {
+    this.#calls = new RedisCalls(deadlineMs, {
       isCluster: driver.isCluster,
       connection: (key) => this.#nodes.of(slot(key))?.commands ?? null,
       at: (address, from) => this.#nodes.at(address, this.#addressOf(from)).commands,
@@ -112,15 +71,16 @@ class OpenRedisLink implements RedisLink {
       outdated: () => this.#nodes.outdated(),
       demoted: (connection) => this.#demoted(connection),
     });
-    this.#channels = new RedisChannels(deadlines, {
+    this.#channels = new RedisChannels(deadlineMs, {
       slotOf: slot,
       group: (of) => this.#nodes.of(of)?.group ?? null,
-      restored: () => this.#settle(),
+      restored: () => this.#listeners.emit('restored', null),
+      complete: () => this.#settle(),
       outdated: () => this.#nodes.outdated(),
     });
     if (onMessage) {
       this.#probes = new RedisProbes(probeMs, {
-        probes: options.probes,
+        probes: options.probes ?? (() => []),
         isOn: (channel) => this.#channels.isOn(channel),
         subscribe: (channel) => this.#channels.subscribe(channel),
         unsubscribe: (channel) => this.#channels.unsubscribe(channel),
@@ -132,6 +92,8 @@ class OpenRedisLink implements RedisLink {
         },
         deaf: (channel) => this.#nodes.of(slot(channel))?.group?.connection.renew(new Error('a probe was not heard')),
       });
+    } else {
+      this.#pings = new RedisPings(probeMs, () => [...this.#nodes.all.values()].map(({ commands }) => commands));
     }
     driver.prepare().then(
       () => {
@@ -150,6 +112,11 @@ class OpenRedisLink implements RedisLink {
     return () => this.#listeners.remove('status', listener);
   }
 
+  onRestored(listener: () => void): Unsubscribe {
+    this.#listeners.add('restored', listener);
+    return () => this.#listeners.remove('restored', listener);
+  }
+
   ready(): Promise<void> {
     return withDeadline(this.#firstReady, this.#options.deadlineMs, 'redis').catch((error: Error) => {
       const cause = this.#whyNot();
@@ -158,7 +125,7 @@ class OpenRedisLink implements RedisLink {
     });
   }
 
-  run(script: RedisScript, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+  run(script: RedisScript, keys: readonly string[], args: RedisArgs): Promise<unknown> {
     return this.#calls.run(script, keys, args);
   }
 
@@ -178,6 +145,7 @@ class OpenRedisLink implements RedisLink {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#probes?.close();
+    this.#pings?.close();
     this.#fail(closedError());
     this.#nodes.close();
   }
@@ -261,15 +229,17 @@ class OpenRedisLink implements RedisLink {
 
   #isWhole(): boolean {
     const nodes = [...this.#nodes.all.values()];
-    const isUp = ({ commands, group }: RedisNode) => commands.wire && (!group || group.connection.wire);
     return nodes.length > 0 && nodes.every(isUp);
   }
 
+  /** Whoever is not connected to could not be reached, and may be dead for long: the others can be called. */
+  #isUsable(): boolean {
+    const nodes = [...this.#nodes.all.values()];
+    return nodes.some(isUp) && nodes.every((node) => isUp(node) || whyDown(node));
+  }
+
   #whyNot(): Error | null {
-    for (const { commands, group } of this.#nodes.all.values()) {
-      for (const connection of [commands, group?.connection])
-        if (connection && !connection.wire) return connection.lastError;
-    }
+    for (const node of this.#nodes.all.values()) if (!isUp(node)) return whyDown(node);
     return this.#nodes.lastError;
   }
 
@@ -278,8 +248,9 @@ class OpenRedisLink implements RedisLink {
   }
 
   #settle(): void {
-    if (this.#isClosed || this.#status === 'ready' || this.#channels.restoring > 0 || !this.#isWhole()) return;
-    this.#become('ready');
+    if (this.#isClosed || this.#status === 'ready') return;
+    if (this.#channels.restoring === 0 && this.#isWhole()) this.#become('ready');
+    else if (!this.#isUsable()) return;
     this.#onReady();
   }
 
@@ -287,4 +258,13 @@ class OpenRedisLink implements RedisLink {
     this.#status = status;
     this.#listeners.emit('status', status);
   }
+}
+
+function isUp({ commands, group }: RedisNode): boolean {
+  return commands.wire !== null && (!group || group.connection.wire !== null);
+}
+
+function whyDown({ commands, group }: RedisNode): Error | null {
+  const connection = commands.wire ? group?.connection : commands;
+  return connection?.lastError ?? null;
 }

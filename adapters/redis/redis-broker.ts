@@ -98,6 +98,7 @@ class BrokerOnRedis implements RedisBroker {
       ? (Object.fromEntries(Object.entries(PLAIN).map(([name, one]) => [name, scripts.sharded(one)])) as Scripts)
       : PLAIN;
     this.#link.onStatus((status) => void this.#follow(status));
+    this.#link.onRestored(() => this.#restored());
   }
 
   get status(): BrokerStatus {
@@ -158,7 +159,12 @@ class BrokerOnRedis implements RedisBroker {
       const args = [stampOf(this.#options), String(this.#options.positionMs)];
       return topsOf(users, (await this.#run(scripts.TOPS, part, keys, args)) as string[]);
     });
-    return new Map((await Promise.all(asked)).flat());
+    // Of the users of a node that is away, nothing is known.
+    const answers = await Promise.allSettled(asked);
+    const [refusal] = answers.filter((answer) => answer.status === 'rejected');
+    const tops = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
+    if (refusal && tops.length === 0) throw refusal.reason;
+    return new Map(tops);
   }
 
   async whisper(userIds: readonly string[], payload: string): Promise<void> {
@@ -261,7 +267,7 @@ class BrokerOnRedis implements RedisBroker {
     const reply = await this.#run(this.#scripts.probe, part, [], args);
     const isNew = part.probed(...(reply as [generation: string, processes: number]));
     if (!isNew) return;
-    this.#catchUp();
+    if (this.#status === 'ready') this.#catchUp();
     await this.#checkLayout();
   }
 
@@ -269,9 +275,7 @@ class BrokerOnRedis implements RedisBroker {
   #catchUp(): void {
     this.#catchingUp ??= setTimer(() => {
       this.#catchingUp = null;
-      if (this.#status !== 'ready') return;
-      this.#tell('lost');
-      this.#tell('ready');
+      for (const status of this.#status === 'ready' ? (['lost', 'ready'] as const) : []) this.#tell(status);
     }, CATCH_UP_MS);
   }
 
@@ -291,6 +295,13 @@ class BrokerOnRedis implements RedisBroker {
       return;
     }
     this.#followOn(() => this.#tell('ready'));
+  }
+
+  /** A node of a cluster is back while another is still away: those who stand on it have to compare now. */
+  #restored(): void {
+    if (this.#status !== 'lost' || this.#link.status === 'ready') return;
+    this.#tell('ready');
+    this.#tell('lost');
   }
 
   #followOn(go: () => void = () => void this.#follow('ready')): void {

@@ -2,10 +2,10 @@
 
 import { UsercastError } from '../../src/index.ts';
 import { setTimer } from '../../src/timers.ts';
-import { type Deadlines, Pending } from './deadlines.ts';
+import { Deadlines, Pending } from './deadlines.ts';
 import type { RedisConnection } from './redis-connection.ts';
-import { isPassing, redirection, refused, replyCode, unreachable } from './redis-errors.ts';
-import type { RedisScript } from './redis-link.ts';
+import { bare, isPassing, redirection, refused, replyCode, unreachable } from './redis-errors.ts';
+import type { RedisArgs, RedisScript } from './redis-link.ts';
 import type { RedisAddress, RedisWire } from './redis-wire.ts';
 
 /** How many calls may be in flight, those that wait for a connection among them. */
@@ -32,6 +32,8 @@ class Call extends Pending {
   readonly resolve: (reply: unknown) => void;
   readonly reject: (error: Error) => void;
   readonly #calls: RedisCalls;
+  readonly #args: RedisArgs;
+  /** What comes before the arguments. */
   words: readonly string[];
   /** What it was sent on last; null while it waits. */
   wire: RedisWire | null = null;
@@ -41,6 +43,7 @@ class Call extends Pending {
     calls: RedisCalls,
     key: string,
     words: readonly string[],
+    args: RedisArgs,
     script: RedisScript | null,
     resolve: (reply: unknown) => void,
     reject: (error: Error) => void,
@@ -49,9 +52,16 @@ class Call extends Pending {
     this.#calls = calls;
     this.key = key;
     this.words = words;
+    this.#args = args;
     this.script = script;
     this.resolve = resolve;
     this.reject = reject;
+  }
+
+  /** The whole command, as it is to be sent now. */
+  command(): readonly string[] {
+    const args = typeof this.#args === 'function' ? this.#args() : this.#args;
+    return args.length === 0 ? this.words : [...this.words, ...args];
   }
 
   expire(): void {
@@ -61,30 +71,30 @@ class Call extends Pending {
 
 /** The calls of a link. */
 export class RedisCalls {
-  readonly #deadlines: Deadlines;
+  readonly #deadlines: Deadlines<Call>;
   readonly #routes: CallRoutes;
   /** Waiting for a connection to come up, or to be known. */
   readonly #parked = new Set<Call>();
   /** Why every call fails, when they do. */
   #failure: Error | null = null;
 
-  constructor(deadlines: Deadlines, routes: CallRoutes) {
-    this.#deadlines = deadlines;
+  constructor(deadlineMs: number, routes: CallRoutes) {
+    this.#deadlines = new Deadlines(deadlineMs);
     this.#routes = routes;
   }
 
-  run(script: RedisScript, keys: readonly string[], args: readonly string[]): Promise<unknown> {
-    return this.#start(keys[0] ?? '', ['EVALSHA', script.digest, String(keys.length), ...keys, ...args], script);
+  run(script: RedisScript, keys: readonly string[], args: RedisArgs): Promise<unknown> {
+    return this.#start(keys[0] ?? '', ['EVALSHA', script.digest, String(keys.length), ...keys], args, script);
   }
 
   command(key: string, words: readonly string[]): Promise<unknown> {
-    return this.#start(key, words, null);
+    return this.#start(key, words, [], null);
   }
 
   /** Fails all calls of now and from now on. */
   fail(error: Error): void {
     this.#failure ??= error;
-    for (const call of this.#deadlines) if (call instanceof Call) this.#reject(call, error);
+    for (const call of this.#deadlines) this.#reject(call, error);
   }
 
   /** A connection came up, or slots have found their primary. */
@@ -97,7 +107,7 @@ export class RedisCalls {
   /** The wire is gone; what was in flight on it may have been done or not, and can be done again. */
   dropped(wire: RedisWire, isReplaced: boolean, connection: RedisConnection): void {
     for (const call of this.#deadlines) {
-      if (!(call instanceof Call) || call.wire !== wire) continue;
+      if (call.wire !== wire) continue;
       call.wire = null;
       if (isReplaced || this.#routes.isCluster) this.#again(call);
       else this.#reject(call, unreachable(connection.lastError));
@@ -115,13 +125,13 @@ export class RedisCalls {
     }
   }
 
-  #start(key: string, words: readonly string[], script: RedisScript | null): Promise<unknown> {
+  #start(key: string, words: readonly string[], args: RedisArgs, script: RedisScript | null): Promise<unknown> {
     if (this.#failure) return Promise.reject(this.#failure);
     if (this.#deadlines.size >= MAX_IN_FLIGHT) {
       return Promise.reject(new UsercastError('overloaded', `${MAX_IN_FLIGHT} calls to redis are in flight`));
     }
     return new Promise((resolve, reject) => {
-      const call = new Call(this, key, words, script, resolve, reject);
+      const call = new Call(this, key, words, args, script, resolve, reject);
       this.#deadlines.add(call);
       this.#send(call);
     });
@@ -136,7 +146,7 @@ export class RedisCalls {
 
   #sendOn(wire: RedisWire, call: Call, connection: RedisConnection): void {
     call.wire = wire;
-    wire.send(call.words).then(
+    wire.send(call.command()).then(
       (reply) => {
         if (this.#deadlines.remove(call)) call.resolve(reply);
       },
@@ -165,7 +175,7 @@ export class RedisCalls {
     } else if (code === null) {
       // Of a connection that is about to be lost: `dropped` would say the same.
       if (this.#routes.isCluster) this.#againSoon(call);
-      else this.#reject(call, unreachable(error instanceof Error ? error : null));
+      else this.#reject(call, unreachable(bare(error)));
     } else if (!isPassing(code)) {
       this.#reject(call, refused(error));
     } else if (code === 'MOVED' || code === 'ASK') {

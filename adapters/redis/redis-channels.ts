@@ -1,13 +1,16 @@
 // What we are subscribed to: each channel on the server that has its slot, and again after every loss.
 
 import { UsercastError } from '../../src/index.ts';
+import { setTimer } from '../../src/timers.ts';
 import { Channel, type ChannelGroup } from './channel-group.ts';
-import { type Deadlines, Pending } from './deadlines.ts';
+import { Deadlines, Pending } from './deadlines.ts';
 import { unreachable } from './redis-errors.ts';
 
 const MAX_WAITING = 100_000;
 /** How long a lost connection is waited for before new subscriptions fail at once. */
 const PATIENCE_MS = 1_000;
+/** Others may be on again by then; not all are waited for, since those of a dead server would hold up the rest. */
+const TELL_MS = 250;
 
 /** A call of `subscribe` that has not settled. */
 export class Waiter extends Pending {
@@ -35,8 +38,10 @@ export interface ChannelHooks {
   slotOf(channel: string): number;
   /** Those of the server that has the slot; null while it is not known. */
   group(slot: number): ChannelGroup | null;
-  /** Every channel is on again that was. */
+  /** Some channels are on again that were. Those that follow one another closely are told of together. */
   restored(): void;
+  /** None is left that was on and is not now. */
+  complete(): void;
   /** A server does not have the slot any more. */
   outdated(): void;
 }
@@ -46,13 +51,14 @@ export class RedisChannels {
   /** How many were on and are not now. */
   restoring = 0;
   readonly hooks: ChannelHooks;
-  readonly #deadlines: Deadlines;
+  readonly #deadlines: Deadlines<Waiter>;
   readonly #channels = new Map<string, Channel>();
   #failure: Error | null = null;
-  #waiting = 0;
+  /** Some came on again, and nobody was told. */
+  #isUntold = false;
 
-  constructor(deadlines: Deadlines, hooks: ChannelHooks) {
-    this.#deadlines = deadlines;
+  constructor(deadlineMs: number, hooks: ChannelHooks) {
+    this.#deadlines = new Deadlines(deadlineMs);
     this.hooks = hooks;
   }
 
@@ -68,7 +74,7 @@ export class RedisChannels {
       known.isWanted = true;
       return Promise.resolve();
     }
-    if (this.#waiting >= MAX_WAITING) {
+    if (this.#deadlines.size >= MAX_WAITING) {
       return Promise.reject(new UsercastError('overloaded', `${MAX_WAITING} subscriptions in redis are in flight`));
     }
     const channel = known ?? new Channel(name, this.hooks.slotOf(name));
@@ -82,7 +88,6 @@ export class RedisChannels {
       const waiter = new Waiter(this, channel, resolve, reject);
       channel.waiters.push(waiter);
       this.#deadlines.add(waiter);
-      this.#waiting++;
       channel.group?.touch(channel);
     });
   }
@@ -121,7 +126,6 @@ export class RedisChannels {
 
   expired(waiter: Waiter): void {
     const { channel } = waiter;
-    this.#waiting--;
     channel.waiters = channel.waiters.filter((one) => one !== waiter);
     const connection = channel.group?.connection;
     const { deadlineMs } = this.#deadlines;
@@ -136,7 +140,6 @@ export class RedisChannels {
     channel.waiters = [];
     for (const waiter of waiters) {
       if (!this.#deadlines.remove(waiter)) continue;
-      this.#waiting--;
       if (error) waiter.reject(error);
       else waiter.resolve();
     }
@@ -151,7 +154,25 @@ export class RedisChannels {
   notRestoring(channel: Channel): void {
     if (!channel.isRestoring) return;
     channel.isRestoring = false;
-    if (--this.restoring === 0) this.hooks.restored();
+    if (--this.restoring > 0) return;
+    this.hooks.complete();
+    this.#tell();
+  }
+
+  /** It is on again, and what came meanwhile was missed. */
+  restored(channel: Channel): void {
+    if (!channel.isRestoring) return;
+    if (!this.#isUntold) {
+      this.#isUntold = true;
+      setTimer(() => this.#tell(), TELL_MS);
+    }
+    this.notRestoring(channel);
+  }
+
+  #tell(): void {
+    if (!this.#isUntold || this.#failure) return;
+    this.#isUntold = false;
+    this.hooks.restored();
   }
 
   forget(channel: Channel): void {

@@ -28,7 +28,7 @@ export function redisCounters(options: RedisCounterOptions): CounterStore {
   checkKeys('redisCounters options', options, OPTIONS);
   const { connection, prefix, partitions, deadlineMs, probeMs } = resolveRedisConnection('redisCounters', options);
   const rememberMs = wholeNumber('rememberMs', options.rememberMs, 600_000, 1);
-  const link = openRedisLink({ connection, deadlineMs, probeMs, probes: () => [] });
+  const link = openRedisLink({ connection, deadlineMs, probeMs });
   return new RedisCounterStore(link, prefix, partitions ?? (link.isCluster ? CLUSTER_PARTITIONS : 1), rememberMs);
 }
 

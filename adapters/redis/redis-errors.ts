@@ -29,7 +29,8 @@ export function bare(cause: unknown): Error {
   const error = cause instanceof Error ? cause : new Error('unknown');
   // An AggregateError of several addresses has no message of its own.
   const message = error.message || String((error as NodeJS.ErrnoException).code ?? error.name);
-  return new Error(message.slice(0, 200));
+  // To an unknown command the server says what came with it: for HELLO and AUTH, the password.
+  return new Error(message.split(', with args beginning', 1)[0]!.slice(0, 200));
 }
 
 /** For a reply that another attempt would get again. */

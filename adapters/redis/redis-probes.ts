@@ -3,13 +3,8 @@
 // alone.
 
 import { UsercastError } from '../../src/index.ts';
-import { monotonicMs, setTimer, type Timer } from '../../src/timers.ts';
+import { MISSES, ProbeTurns } from './probe-turns.ts';
 import type { RedisProbe } from './redis-link.ts';
-
-/** Of the interval: three turns are under two intervals, and two misses in a row are needed. */
-const TURN = 0.6;
-const JITTER = 0.05;
-const MISSES = 2;
 
 class Course {
   isSent = false;
@@ -49,16 +44,12 @@ export interface ProbeHooks {
 /** Sends the probes of a link in turns, and judges what became of the last ones. */
 export class RedisProbes {
   readonly #hooks: ProbeHooks;
-  readonly #turnMs: number;
+  readonly #turns: ProbeTurns;
   readonly #courses = new Map<string, Course>();
-  #timer: Timer | null = null;
-  #lastTurnMs = monotonicMs();
 
   constructor(probeMs: number, hooks: ProbeHooks) {
     this.#hooks = hooks;
-    this.#turnMs = probeMs * TURN;
-    this.#later();
-    queueMicrotask(() => this.#turn());
+    this.#turns = new ProbeTurns(probeMs, (stoodStill) => this.#turn(stoodStill));
   }
 
   /** True when the channel is a probe's: its messages are nobody else's. */
@@ -70,25 +61,10 @@ export class RedisProbes {
   }
 
   close(): void {
-    if (this.#timer) clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#turns.close();
   }
 
-  #later(): void {
-    const pauseMs = this.#turnMs * (1 - JITTER + 2 * JITTER * Math.random());
-    this.#timer = setTimer(() => {
-      this.#later();
-      // What lies in the sockets already is read first.
-      setImmediate(() => {
-        if (this.#timer) this.#turn();
-      });
-    }, pauseMs);
-  }
-
-  #turn(): void {
-    const nowMs = monotonicMs();
-    const stoodStill = nowMs - this.#lastTurnMs > 2 * this.#turnMs;
-    this.#lastTurnMs = nowMs;
+  #turn(stoodStill: boolean): void {
     const probes = this.#hooks.probes();
     const channels = new Set(probes.map(({ channel }) => channel));
     for (const channel of this.#courses.keys()) {

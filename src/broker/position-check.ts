@@ -107,9 +107,10 @@ export class PositionCheck {
     const batch = this.#queue.splice(0, BATCH);
     let pauseMs = this.#pauseMs;
     try {
-      if (this.#options.broker.status === 'ready') await this.#check(batch.filter(({ isLive }) => isLive));
+      // Also while the broker is lost: some of its parts may answer.
+      await this.#check(batch.filter(({ isLive }) => isLive));
     } catch (cause) {
-      this.#options.onError('read', cause);
+      if (this.#options.broker.status === 'ready') this.#options.onError('read', cause);
       if (this.#catchesUp) {
         this.#queue.push(...batch);
         pauseMs = Math.max(pauseMs, RETRY_MS);

@@ -86,7 +86,9 @@ export async function expectRefusal(scene: Scene, deadlineMs = DEADLINE_MS): Pro
   const { anyServer, userIds } = scene;
   const fromMs = performance.now();
   const event = { ...EVENT, id: `refused ${fromMs}` };
-  await expect(anyServer.publish(userIds.slice(0, 2), event), SEED).rejects.toThrow('not known to be stored for 2 of 2');
+  await expect(anyServer.publish(userIds.slice(0, 2), event), SEED).rejects.toThrow(
+    'not known to be stored for 2 of 2',
+  );
   // The process may be busy: its timers come later than they should.
   expect(performance.now() - fromMs, SEED).toBeLessThan(deadlineMs + 500);
 }

@@ -27,6 +27,8 @@ export class LinkBench {
   readonly link: RedisLink;
   readonly statuses: BrokerStatus[] = [];
   readonly messages: string[] = [];
+  /** What the status was whenever channels were restored. */
+  readonly restored: BrokerStatus[] = [];
   /** Channels of the probes. */
   probed: string[] = [];
 
@@ -46,6 +48,7 @@ export class LinkBench {
       ...(listens ? { onMessage } : {}),
     });
     this.link.onStatus((status) => this.statuses.push(status));
+    this.link.onRestored(() => this.restored.push(this.link.status));
   }
 
   #probe(channel: string): RedisProbe {

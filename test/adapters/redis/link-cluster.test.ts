@@ -164,6 +164,46 @@ describe.each(Object.entries(WAYS))('a link to a cluster whose nodes die, by %s'
     await hearsAll(bench);
   }, 30_000);
 
+  it('tells that channels of a live node are back while another one is dead', async () => {
+    const victim = (await cluster.primaryOf(slotOf('{tag 0}')))!;
+    const bench = await subscribed(open(way(cluster.urls), { deadlineMs: 1_000 }));
+    const alive = cluster.nodes.find((node) => node !== victim)!;
+    const theirs: string[] = [];
+    for (const tag of TAGS) if ((await cluster.primaryOf(slotOf(tag))) === alive) theirs.push(tag);
+    await victim.kill();
+    await bench.became('lost');
+    try {
+      await alive.cli('CLIENT', 'KILL', 'TYPE', 'pubsub');
+      await eventually('it is told', () => bench.restored.length > 0);
+      expect(bench.restored).toEqual(['lost']);
+      expect(theirs.length).toBeGreaterThan(0);
+      for (const tag of theirs) await bench.hears(tag);
+    } finally {
+      await victim.start();
+      await cluster.settled();
+    }
+    await bench.became('ready', 10_000);
+    await eventually('the rest is told', () => bench.restored.length > 1);
+    await hearsAll(bench);
+  }, 30_000);
+
+  it('begins while a node is dead, and is ready when that is back', async () => {
+    const victim = (await cluster.primaryOf(slotOf('{tag 0}')))!;
+    await victim.kill();
+    const bench = open(way(cluster.urls), { deadlineMs: 2_000 });
+    try {
+      await bench.link.ready();
+      expect(bench.link.status).toBe('connecting');
+      const outcomes = await Promise.all(TAGS.map((tag) => outcome(bench.increment(tag))));
+      expect(outcomes.filter((one) => one === 1).length).toBeGreaterThan(4);
+    } finally {
+      await victim.start();
+      await cluster.settled();
+    }
+    await bench.became('ready', 10_000);
+    expect(bench.statuses).toEqual(['ready']);
+  }, 30_000);
+
   it('goes over to the replica of a primary that was killed', async () => {
     const own = await startRedisCluster({ replicas: 1, nodeTimeoutMs: 600 });
     ends.push(() => own.close());

@@ -1,13 +1,14 @@
 // One server, by every way to it: what holds while it comes, goes, stands still and comes back.
 
 import { setTimeout as passed } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RedisLinkOptions } from '../../../adapters/redis/redis-link.ts';
 import { eventually } from '../../support/raw-client.ts';
 import { freePort } from '../../support/servers/free-port.ts';
 import { type RedisServer, startRedis, startRedisReplica } from '../../support/servers/redis.ts';
 import { TcpProxy } from '../../support/servers/tcp-proxy.ts';
-import { CLIENTS, LinkBench, outcome } from './link-bench.ts';
+import { CLIENTS, LinkBench, outcome, script } from './link-bench.ts';
 
 type Way = (url: string) => RedisLinkOptions['connection'];
 
@@ -53,6 +54,9 @@ async function ownServer(options?: Parameters<typeof startRedis>[0]): Promise<Re
   return own;
 }
 
+/** Everything that a log may show of an error. */
+const shown = (error: unknown): string => inspect(error, { depth: null, showHidden: true });
+
 describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
   it('runs scripts and commands, and hears its channels', async () => {
     const bench = open(way(server.url));
@@ -79,6 +83,23 @@ describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
     await bench.increment('scripts');
     await server.cli('SCRIPT', 'FLUSH');
     expect(await Promise.all([bench.increment('scripts'), bench.increment('scripts')])).toEqual([2, 3]);
+  });
+
+  it('asks for the arguments of a script each time that it is sent', async () => {
+    const own = await ownServer();
+    const bench = open(way(own.url));
+    const store = script("redis.call('SET', KEYS[1], ARGV[1]) return ARGV[1]");
+    let known = 0;
+    const args = () => [String(++known)];
+    expect(await bench.link.run(store, ['known'], args)).toBe('2');
+    expect(await bench.link.run(store, ['known'], args)).toBe('3');
+    await own.cli('REPLICAOF', '127.0.0.1', String(await freePort()));
+    const call = bench.link.run(store, ['known'], args);
+    await eventually('it was refused', () => known > 4);
+    known = 100;
+    await own.cli('REPLICAOF', 'NO', 'ONE');
+    expect(Number(await call)).toBeGreaterThan(100);
+    expect(await own.cli('GET', 'known')).toBe(String(known));
   });
 
   it('waits for a server that comes later, within the deadline', async () => {
@@ -132,6 +153,18 @@ describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
     await bench.became('ready');
   });
 
+  it('tells of a call that was cut off without what was sent', async () => {
+    const { proxy, url } = await proxied();
+    const bench = open(way(url));
+    await bench.link.ready();
+    proxy.pause('down');
+    const call = bench.publish('cut off', 's3cret payload').catch((cause: unknown) => cause);
+    await passed(50);
+    proxy.cutAll();
+    expect(await call).toMatchObject({ code: 'broker_unavailable', cause: expect.any(Error) });
+    expect(shown(await call)).not.toContain('s3cret');
+  });
+
   it('is lost and back when a subscription connection was killed, and hears again', async () => {
     const bench = open(way(server.url));
     await Promise.all(['one', 'two', 'three'].map((channel) => bench.link.subscribe(channel)));
@@ -143,6 +176,7 @@ describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
       for (const channel of ['one', 'two', 'three']) await bench.hears(channel);
     }
     expect(bench.statuses).toEqual(['ready', 'lost', 'ready', 'lost', 'ready', 'lost', 'ready']);
+    expect(bench.restored).toEqual(['ready', 'ready', 'ready']);
   });
 
   it('subscribes to 10 000 channels again within 3 s', async () => {
@@ -224,6 +258,22 @@ describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
     await bench.hears('half-dead');
   });
 
+  it.each(['up', 'down'] as const)(
+    'notices it within two intervals where nothing is listened to, %s',
+    async (direction) => {
+      const probeMs = 500;
+      const { proxy, url } = await proxied();
+      const bench = open(way(url), { deadlineMs: 500, probeMs, listens: false });
+      await bench.link.ready();
+      await passed(2 * probeMs);
+      expect(bench.statuses).toEqual(['ready']);
+      proxy.drop(direction, 'open');
+      await eventually('it is noticed', () => bench.statuses.length > 1, 2 * probeMs + 300);
+      await bench.became('ready');
+      expect(await bench.increment('half-dead')).toBe(1);
+    },
+  );
+
   it('calls nothing dead that is alive', async () => {
     const bench = open(way(server.url), { probeMs: 100, probed: ['probe one', 'probe two'] });
     await bench.link.ready();
@@ -287,18 +337,22 @@ describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
       ),
     );
     for (const error of errors) {
-      const shown = JSON.stringify([
-        error,
-        error?.message,
-        error?.stack,
-        error?.cause,
-        Object(error?.cause).stack,
-        Object(error?.cause).command,
-      ]);
       expect(error).toBeInstanceOf(Error);
-      expect(shown).not.toContain('s3cret');
+      expect(shown(error)).not.toContain('s3cret');
     }
     expect(errors[0]!.message).toMatch(/WRONGPASS/);
+  });
+
+  it('shows no password when the server does not know the command that holds it', async () => {
+    const own = await ownServer({ config: ['--rename-command', 'HELLO', '', '--rename-command', 'AUTH', ''] });
+    const bench = open(way(`redis://:s3cret@127.0.0.1:${own.port}`), { deadlineMs: 300 });
+    const calls = [bench.link.ready(), bench.increment('x'), bench.link.subscribe('x')];
+    const errors = await Promise.all(calls.map((call) => call.catch((error: unknown) => error)));
+    for (const error of errors) {
+      expect(error).toBeInstanceOf(Error);
+      expect(shown(error)).not.toContain('s3cret');
+    }
+    expect(shown(errors[0])).toMatch(/unknown command/);
   });
 
   it('bounds the calls in flight', async () => {
@@ -307,6 +361,16 @@ describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
     expect(await calls.at(-1)).toBe('overloaded');
     await bench.link.close();
     expect(new Set(await Promise.all(calls.slice(0, -1)))).toEqual(new Set(['closed']));
+  });
+
+  it('does not count subscriptions that wait among the calls in flight', async () => {
+    const port = await freePort();
+    const bench = open(way(`redis://127.0.0.1:${port}`), { deadlineMs: 8_000 });
+    const waiting = Array.from({ length: 12_000 }, (_, i) => outcome(bench.link.subscribe(`waits:${i}`)));
+    const call = bench.increment('called');
+    await ownServer({ port });
+    expect(await call).toBe(1);
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set([undefined]));
   });
 
   it('ends its connections when it is closed, and no call after that works', async () => {

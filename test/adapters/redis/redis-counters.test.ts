@@ -11,6 +11,7 @@ import { cleanUp, listen } from '../../support/fixture.ts';
 import { seededRandom } from '../../support/seed.ts';
 import { type RedisServer, startRedis } from '../../support/servers/redis.ts';
 import { type RedisCluster, startRedisCluster } from '../../support/servers/redis-cluster.ts';
+import { TcpProxy } from '../../support/servers/tcp-proxy.ts';
 import { CLIENTS, CLUSTERS } from './link-bench.ts';
 
 let server: RedisServer;
@@ -161,6 +162,20 @@ describe('redisCounters', () => {
     expect(await Promise.all(counted.map(({ userId }) => store.counts(userId)))).toEqual(
       counted.map(() => ({ box: 1 })),
     );
+  });
+
+  it('goes on after a connection that was dead without saying so', async () => {
+    const proxy = await new TcpProxy(server.port).start();
+    const proxied = redisCounters({ url: `redis://127.0.0.1:${proxy.port}`, deadlineMs: 300, probeMs: 300 });
+    try {
+      await proxied.increment([{ userId: 'ann', boxId: 'box', id: 'e1', position: at(1) }]);
+      proxy.drop('down', 'open');
+      await expect(proxied.counts('ann')).rejects.toMatchObject({ code: 'deadline' });
+      await expect.poll(() => proxied.counts('ann').catch(() => null), { timeout: 3_000 }).toEqual({ box: 1 });
+    } finally {
+      await proxied.close();
+      await proxy.stop();
+    }
   });
 
   it.each([

@@ -58,14 +58,6 @@ const EDITS = {
       to: '',
     },
   ],
-  /** A replica that answers while there is no leader is believed. */
-  'believe-the-leaderless': [
-    {
-      file: 'adapters/nats/jetstream.ts',
-      from: 'if (info.cluster && !info.cluster.leader) throw',
-      to: 'if (false) throw',
-    },
-  ],
   /** The connection to NATS is probed, and nothing follows from it. */
   'no-nats-probes': [
     { file: 'adapters/nats/link.ts', from: 'const MISSES = 2;', to: 'const MISSES = Infinity;' },

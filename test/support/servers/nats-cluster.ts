@@ -11,11 +11,16 @@ const SETTLES_WITHIN_MS = 30_000;
 /** Nobody listens there. */
 const NOWHERE = 1;
 
+interface StreamDetail {
+  readonly name: string;
+  readonly cluster?: { readonly leader?: string; readonly replicas?: readonly { readonly current: boolean }[] };
+}
+
 /** What `/jsz` tells, as far as it is read here. */
 interface JetStreamState {
   readonly meta_cluster?: { readonly leader?: string; readonly cluster_size?: number };
   readonly account_details?: readonly {
-    readonly stream_detail?: readonly { readonly name: string; readonly cluster?: { readonly leader?: string } }[];
+    readonly stream_detail?: readonly StreamDetail[];
   }[];
 }
 
@@ -43,12 +48,17 @@ export class NatsCluster {
   /** Who leads a stream, as the nodes see it that run and are not cut off; undefined while nobody does. */
   async leaderOf(stream: string): Promise<NatsServer | undefined> {
     for (const i of this.#together()) {
-      const details = (await this.#state(i, 'streams=1'))?.account_details ?? [];
-      const one = details.flatMap((account) => account.stream_detail ?? []).find(({ name }) => name === stream);
-      const leader = this.#named(one?.cluster?.leader);
+      const leader = this.#named((await this.#detail(i, stream))?.cluster?.leader);
       if (leader && this.#together().includes(this.nodes.indexOf(leader))) return leader;
     }
     return undefined;
+  }
+
+  /** Whether every node has all of a stream, as its leader sees it. */
+  async isWhole(stream: string): Promise<boolean> {
+    const leader = await this.leaderOf(stream);
+    const { replicas = [] } = (leader && (await this.#detail(this.nodes.indexOf(leader), stream))?.cluster) || {};
+    return replicas.length === this.nodes.length - 1 && replicas.every(({ current }) => current);
   }
 
   /** The node that most clients are connected to. */
@@ -118,6 +128,11 @@ export class NatsCluster {
 
   #named(name: string | undefined): NatsServer | undefined {
     return this.nodes.find(({ port }) => name === `n${port}`);
+  }
+
+  async #detail(i: number, stream: string): Promise<StreamDetail | undefined> {
+    const accounts = (await this.#state(i, 'streams=1'))?.account_details ?? [];
+    return accounts.flatMap((account) => account.stream_detail ?? []).find(({ name }) => name === stream);
   }
 
   async #state(i: number, query = ''): Promise<JetStreamState | null> {

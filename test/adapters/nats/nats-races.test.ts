@@ -1,0 +1,61 @@
+// natsBroker where several act at one moment: processes, operators, and the server itself.
+
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { natsBroker } from '../../../adapters/nats/index.ts';
+import { startNatsCluster } from '../../support/servers/nats-cluster.ts';
+import { listen, NatsScene, newTag } from './nats-scene.ts';
+
+vi.setConfig({ testTimeout: 60_000 });
+
+let scene: NatsScene | undefined;
+
+afterEach(async () => {
+  await scene?.close();
+  scene = undefined;
+});
+
+const USERS = Array.from({ length: 6 }, (_, i) => `user ${i}`);
+const HISTORY = 10;
+const DELETIONS = 8;
+const PUBLISHING_MS = 1_000;
+
+describe('a stream that is deleted while messages are published', () => {
+  it('has what is published after it was made anew', async () => {
+    scene = await NatsScene.start();
+    const options = { history: { messages: HISTORY }, probeMs: 10_000 };
+    const brokers = [scene.broker(options), scene.broker(options)];
+    const { streams } = await scene.operator();
+    const recorder = await listen(brokers[0]!, USERS[0]!);
+    for (let i = 0; i < DELETIONS; i++) {
+      const untilMs = performance.now() + PUBLISHING_MS;
+      const publishing = brokers.map(async (broker) => {
+        while (performance.now() < untilMs) {
+          await broker.publish({ tag: newTag(), deliveries: [{ payload: 'p', userIds: USERS }] });
+          await broker.tops(USERS);
+        }
+      });
+      await vi.waitFor(() => expect(recorder.payloads.length).toBeGreaterThan(0));
+      await streams.delete('usercast');
+      await Promise.all(publishing);
+      const { messages, last_seq } = (await streams.info('usercast')).state;
+      expect(messages).toBe(Math.min(last_seq, USERS.length * (HISTORY + 1)));
+    }
+    await scene.clear();
+  });
+});
+
+describe('a disconnect', () => {
+  it('by two processes at one moment leaves both marks, in a cluster too', async () => {
+    await using cluster = await startNatsCluster(3);
+    const brokers = cluster.nodes.map(({ url }) => natsBroker({ servers: url, replicas: 3 }));
+    try {
+      const marking = brokers.map(async (broker, of) => {
+        for (let i = 0; i < 20; i++) await broker.mark('ann', { sessionId: `${of} ${i}` });
+      });
+      await Promise.all(marking);
+      expect((await brokers[0]!.read('ann', null, 0)).marks).toHaveLength(60);
+    } finally {
+      await Promise.all(brokers.map((broker) => broker.close()));
+    }
+  });
+});

@@ -1,0 +1,98 @@
+// NATS comes back with less than it had accepted: whoever followed a stream that is no more is reset, also clients that were
+// away and whose place is in what has come back.
+
+import { describe, expect, it } from 'vitest';
+import type { Sabotage } from '../support/cluster/sabotage.ts';
+import { Scene, type SceneReport } from '../support/cluster/scene.ts';
+import { type NatsServer, startNats } from '../support/servers/nats.ts';
+import { deleteStream, natsAt, violationsIn } from './nats-scenes.ts';
+import {
+  CLIENTS,
+  expectFound,
+  expectWhole,
+  LIGHT,
+  numbers,
+  SEED,
+  SOON_QUIET_MS,
+  Travellers,
+  withoutMiscounts,
+} from './redis-scenes.ts';
+
+const { rounds, tail, grown } = numbers({
+  short: { rounds: 1, tail: 40, grown: 60 },
+  long: { rounds: 10, tail: 100, grown: 150 },
+});
+
+/** A process that has not been told yet takes the stream for one that went back. */
+const REASONS = ['epoch', 'rollback'];
+
+/** Has NATS lose what `lose` publishes, and perhaps more. */
+type Loss = (nats: NatsServer, lose: () => Promise<unknown>) => Promise<unknown>;
+
+const startedOlder: Loss = async (nats, lose) => {
+  await nats.saveCopy('older');
+  await lose();
+  await nats.kill();
+  await nats.restoreCopy('older');
+  await nats.start();
+};
+
+const LOSSES: Record<string, Loss> = {
+  'is started from an older copy': startedOlder,
+
+  'has its stream deleted': async (nats, lose) => {
+    await lose();
+    await deleteStream(nats);
+  },
+
+  'loses its store': async (nats, lose) => {
+    await lose();
+    await nats.kill();
+    await nats.eraseData();
+    await nats.start();
+  },
+};
+
+interface Outcome {
+  readonly report: SceneReport;
+  readonly travellers: { readonly violations: readonly string[]; readonly resets: number };
+}
+
+async function losing(loss: Loss, sabotage: readonly Sabotage[] = []): Promise<Outcome> {
+  await using nats = await startNats();
+  const quietWithinMs = sabotage.length > 0 ? SOON_QUIET_MS : 20_000;
+  let travellers: Outcome['travellers'] | undefined;
+  const report = await Scene.run({ ...LIGHT, broker: natsAt(nats.url, {}, sabotage), quietWithinMs }, async (scene) => {
+    await using away = new Travellers(scene);
+    await away.arrive();
+    await away.leave();
+    await scene.accepts(10);
+    await loss(nats, () => scene.accepts(tail));
+    if (sabotage.length === 0) await scene.repaired();
+    await scene.accepts(tail + grown);
+    await away.arrive();
+    travellers = { violations: await violationsIn(scene, away), resets: away.resets };
+  });
+  return { report, travellers: travellers! };
+}
+
+const OPTIONS = { concurrent: true, timeout: 60_000 + rounds * 30_000 };
+
+describe.each(Object.entries(LOSSES))('NATS %s', OPTIONS, (_, loss) => {
+  it('and everybody is reset, here and away', async () => {
+    for (let round = 0; round < rounds; round++) {
+      const { report, travellers } = await losing(loss);
+      expectWhole(withoutMiscounts(report));
+      expect(report.resets, SEED).toBeGreaterThanOrEqual(CLIENTS);
+      expect(REASONS, SEED).toEqual(expect.arrayContaining(Object.keys(report.resetReasons)));
+      expect(travellers, SEED).toEqual({ violations: [], resets: LIGHT.users });
+    }
+  });
+});
+
+describe('control', OPTIONS, () => {
+  it('who was away loses messages silently when nobody knows what NATS had', async () => {
+    const attempt = async () => (await losing(startedOlder, ['no-nats-generations'])).travellers.violations;
+    await expectFound(/lost silently/, attempt);
+  });
+});
