@@ -48,8 +48,8 @@ export class Usercast<H extends HostTypes = HostTypes> {
   readonly #records: UserRecords;
   readonly #hub: Hub;
   readonly #door: Door;
-  readonly #endWatch: () => void;
-  readonly #detachers = new Set<() => void>();
+  /** What `close` takes back: attachments, and the watch over the broker. */
+  readonly #enders = new Set<() => void>();
   readonly #sessionStats = noSessions();
   readonly #stats = { published: 0, recipients: 0, duplicates: 0, acks: 0, refused: 0, errors: 0 };
   #draining: Promise<void> | null = null;
@@ -70,16 +70,11 @@ export class Usercast<H extends HostTypes = HostTypes> {
       onAck: (userId, boxId) => this.#acked(userId, boxId),
     });
     const { counters, limits, verifier, authorize } = options;
-    const authenticate =
-      verifier && createAuthenticator({ verifier, authorize, deadlineMs: limits.deadlineMs, onError });
-    this.#endWatch = watchOutages(this.#broker, limits.deadlineMs, (cause) => onError('connection', cause));
-    this.#records = new UserRecords({
-      broker: this.#broker,
-      counters,
-      settled: (userId) => this.#publisher.settled(userId),
-      deadlineMs: limits.deadlineMs,
-      onError,
-    });
+    const { deadlineMs } = limits;
+    const authenticate = verifier && createAuthenticator({ verifier, authorize, deadlineMs, onError });
+    this.#enders.add(watchOutages(this.#broker, deadlineMs, (cause) => onError('connection', cause)));
+    const settled = (userId: string): Promise<void> => this.#publisher.settled(userId);
+    this.#records = new UserRecords({ broker: this.#broker, counters, settled, deadlineMs, onError });
     this.#hub = new Hub(this.#broker, {
       heartbeat: options.heartbeat,
       subscriptions: options.subscriptions,
@@ -107,9 +102,9 @@ export class Usercast<H extends HostTypes = HostTypes> {
   attach(server: Server, options?: AttachOptions): () => void {
     this.#assertOpen();
     const detach = this.#door.attach(server, options);
-    this.#detachers.add(detach);
+    this.#enders.add(detach);
     return () => {
-      this.#detachers.delete(detach);
+      this.#enders.delete(detach);
       detach();
     };
   }
@@ -259,10 +254,9 @@ export class Usercast<H extends HostTypes = HostTypes> {
 
   async #end(): Promise<void> {
     this.#closed = true;
-    this.#endWatch();
     await this.#hub.close();
-    for (const detach of this.#detachers) detach();
-    this.#detachers.clear();
+    for (const end of this.#enders) end();
+    this.#enders.clear();
     if (!this.#options.broker) await this.#broker.close();
   }
 
