@@ -9,6 +9,9 @@ if (!process.env.TEST_SEED) {
   console.log(`seed: TEST_SEED=${process.env.TEST_SEED} repeats this run`);
 }
 
+/** They measure what a loaded machine would spoil. */
+const ALONE = ['test/behaviour/slow-clients-at-scale.test.ts', 'test/behaviour/soak.test.ts'];
+
 export default defineConfig({
   resolve: {
     // Tests and examples name the package as its users do, and get the sources.
@@ -21,7 +24,20 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['test/**/*.test.ts'],
+    // Most files wait for servers and clocks more than they work: two at a time.
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'beside',
+          include: ['test/**/*.test.ts'],
+          exclude: ALONE,
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      { extends: true, test: { name: 'alone', include: ALONE, maxWorkers: 1, sequence: { groupOrder: 1 } } },
+    ],
     setupFiles: ['test/support/setup.ts'],
     env: { TEST_SEED: process.env.TEST_SEED },
     pool: 'forks',

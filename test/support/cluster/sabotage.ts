@@ -43,7 +43,7 @@ const EDITS = {
   ],
   /** Probes of Redis are sent, and nothing follows from them. */
   'no-redis-probes': [
-    { file: 'adapters/redis/redis-probes.ts', from: 'const MISSES = 2;', to: 'const MISSES = Infinity;' },
+    { file: 'adapters/redis/probe-turns.ts', from: 'const MISSES = 2;', to: 'const MISSES = Infinity;' },
   ],
   /** Whatever NATS came back with is taken for all that it had. */
   'no-nats-generations': [
