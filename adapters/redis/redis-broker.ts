@@ -299,7 +299,7 @@ class BrokerOnRedis implements RedisBroker {
 
   /** A node of a cluster is back while another is still away: those who stand on it have to compare now. */
   #restored(): void {
-    if (this.#status !== 'lost' || this.#link.status === 'ready') return;
+    if (!this.#link.isCluster || this.#status !== 'lost' || this.#link.status === 'ready') return;
     this.#tell('ready');
     this.#tell('lost');
   }

@@ -255,7 +255,7 @@ describe('a Redis that has lost what it had accepted', () => {
     await redis.restoreCopy('older');
     await redis.start();
     await isReady(bench);
-    expect(statuses).toEqual(['lost', 'ready']);
+    expect([statuses[0], statuses.at(-1)]).toEqual(['lost', 'ready']);
     for (const position of [kept, lost]) {
       expect(isProven(position, await bench.broker.read(bench.ann, position, 10))).toBe(false);
     }
