@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -14,8 +14,18 @@ import { guard } from './guard.ts';
 const READY_WITHIN_MS = 15_000;
 const ENDS_WITHIN_MS = 10_000;
 const ANSWER_WITHIN_MS = 1_000;
+const STOPS_WITHIN_MS = 1_000;
 const KEPT_OUTPUT = 20_000;
 const START_ATTEMPTS = 5;
+
+function hasStopped(pid: number): boolean {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    return threads.every((thread) => /\) T /.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')));
+  } catch {
+    return true;
+  }
+}
 
 /** Another process was faster. */
 class PortTaken extends Error {}
@@ -98,9 +108,11 @@ export abstract class RealServer {
     await this.#end('SIGTERM');
   }
 
-  /** The process stands still, its connections stay. */
+  /** The process stands still, its connections stay. Where the system tells, every thread of it has stopped then. */
   freeze(): void {
     this.#process?.kill('SIGSTOP');
+    const endMs = performance.now() + STOPS_WITHIN_MS;
+    while (!hasStopped(this.pid) && performance.now() < endMs);
   }
 
   thaw(): void {
