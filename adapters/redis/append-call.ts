@@ -4,11 +4,10 @@ import { type BrokerMessage, type Position, UsercastError } from '../../src/inde
 import type { Batch } from './batches.ts';
 import type { Part } from './part.ts';
 import type { ResolvedRedisBrokerOptions } from './redis-options.ts';
+import { EPOCH, TAG } from './replies.ts';
 
 /** A call without an id is remembered so long, for the retries of the connection. */
 const RETRY_MS = 60_000;
-const EPOCH = 16;
-const TAG = 8;
 
 /** How often the life of a used stream is renewed, in ms. */
 export function renewMs({ history }: ResolvedRedisBrokerOptions): number {
@@ -52,9 +51,7 @@ export function appendCall(
     const box = unread ?? ack;
     const change = unread ? '+' : ack ? '-' : '';
     args.push(payload, unread ? '1' : '0', box?.boxId ?? '', change, String(userIds.length), JSON.stringify(userIds));
-    for (const userId of userIds) {
-      keys.push(part.user(userId), part.stream(userId));
-    }
+    for (const userId of userIds) keys.push(part.user(userId), part.stream(userId));
   }
   return { keys, args: () => [...part.args, ...args] };
 }

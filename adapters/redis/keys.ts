@@ -1,17 +1,25 @@
 // The names of everything in Redis. All that belongs to one partition carries its hash tag, so that one script may touch
 // it on a cluster; users are spread over the partitions by their id.
 
+/** What all names of a partition begin with: its hash tag. */
+export function partitionPrefix(prefix: string, index: number): string {
+  return `{${prefix}:${index}}:`;
+}
+
+/** How many partitions there are where the host does not say. */
+export function defaultPartitions(isCluster: boolean): number {
+  return isCluster ? 32 : 1;
+}
+
 /** The names of one partition. */
 export class Partition {
-  readonly index: number;
   /** The partition's generation: a part of every epoch. */
   readonly generation: string;
   readonly #base: string;
   readonly #channels: string;
 
   constructor(prefix: string, index: number, database: number) {
-    this.index = index;
-    this.#base = `{${prefix}:${index}}:`;
+    this.#base = partitionPrefix(prefix, index);
     this.#channels = `${this.#base}${database}:`;
     this.generation = `${this.#base}g`;
   }
@@ -41,7 +49,7 @@ export class Partition {
 
   /** Channels know no database, so their names do. */
   channel(userId: string): string {
-    return `${this.#channels}u:${userId}`;
+    return this.channelPrefix + userId;
   }
 
   /** What is before the user id in the name of a channel. */

@@ -18,7 +18,7 @@ import { randomName } from '../../src/random.ts';
 import { setTimer, type Timer } from '../../src/timers.ts';
 import { type AppendReply, appendCall, stampOf, takeAppended } from './append-call.ts';
 import { type Batch, batchesOf } from './batches.ts';
-import { partitionOf } from './keys.ts';
+import { defaultPartitions, partitionOf } from './keys.ts';
 import { checkLayout } from './layout.ts';
 import { LocalUsers } from './local-users.ts';
 import { Part } from './part.ts';
@@ -44,7 +44,6 @@ export function redisBroker(options: RedisBrokerOptions): RedisBroker {
   return new BrokerOnRedis(resolveRedisBrokerOptions(options));
 }
 
-const CLUSTER_PARTITIONS = 32;
 /** Between two tries to look for what may be lost. */
 const RETRY_MS = 500;
 /** Partitions lose what they had at about the same time. */
@@ -89,7 +88,7 @@ class BrokerOnRedis implements RedisBroker {
     });
     const { isCluster, database } = this.#link;
     const name = randomName(12);
-    const count = options.partitions ?? (isCluster ? CLUSTER_PARTITIONS : 1);
+    const count = options.partitions ?? defaultPartitions(isCluster);
     this.#parts = Array.from(
       { length: count },
       (_, index) => new Part(options.prefix, index, database, name, options.isStrict),
@@ -154,7 +153,7 @@ class BrokerOnRedis implements RedisBroker {
 
   async tops(userIds: readonly string[]): Promise<ReadonlyMap<string, StreamTop>> {
     await this.#ready();
-    const asked = [...this.#grouped(userIds)].map(async ([part, users]) => {
+    const asked = this.#chunks(userIds).map(async ([part, users]) => {
       const keys = users.flatMap((userId) => [part.user(userId), part.stream(userId), part.marks(userId)]);
       const args = [stampOf(this.#options), String(this.#options.positionMs)];
       return topsOf(users, (await this.#run(scripts.TOPS, part, keys, args)) as string[]);
@@ -219,25 +218,21 @@ class BrokerOnRedis implements RedisBroker {
     return this.#parts[partitionOf(userId, this.#parts.length)]!;
   }
 
-  #grouped(userIds: readonly string[]): Map<Part, string[]> {
-    const grouped = new Map<Part, string[]>();
-    for (const userId of userIds) {
-      const part = this.#parts[partitionOf(userId, this.#parts.length)]!;
-      const users = grouped.get(part);
-      if (users) users.push(userId);
-      else grouped.set(part, [userId]);
-    }
-    return grouped;
-  }
-
   /** By partition, and not too many in one call. */
   #chunks(userIds: readonly string[]): [Part, string[]][] {
-    return [...this.#grouped(userIds)].flatMap(([part, users]) =>
-      Array.from({ length: Math.ceil(users.length / CHUNK) }, (_, i): [Part, string[]] => [
-        part,
-        users.slice(i * CHUNK, (i + 1) * CHUNK),
-      ]),
-    );
+    const chunks: [Part, string[]][] = [];
+    const open = new Map<Part, string[]>();
+    for (const userId of userIds) {
+      const part = this.#parts[partitionOf(userId, this.#parts.length)]!;
+      let users = open.get(part);
+      if (!users || users.length === CHUNK) {
+        users = [];
+        open.set(part, users);
+        chunks.push([part, users]);
+      }
+      users.push(userId);
+    }
+    return chunks;
   }
 
   #ready(): Promise<void> {
@@ -275,7 +270,9 @@ class BrokerOnRedis implements RedisBroker {
   #catchUp(): void {
     this.#catchingUp ??= setTimer(() => {
       this.#catchingUp = null;
-      for (const status of this.#status === 'ready' ? (['lost', 'ready'] as const) : []) this.#tell(status);
+      if (this.#status !== 'ready') return;
+      this.#tell('lost');
+      this.#tell('ready');
     }, CATCH_UP_MS);
   }
 
@@ -291,10 +288,16 @@ class BrokerOnRedis implements RedisBroker {
       await this.#checkLayout();
       await Promise.all(this.#parts.map((part) => this.#probe(part)));
     } catch {
-      setTimer(() => this.#followOn(), RETRY_MS);
+      setTimer(() => {
+        if (this.#isUp) void this.#follow('ready');
+      }, RETRY_MS);
       return;
     }
-    this.#followOn(() => this.#tell('ready'));
+    if (this.#isUp) this.#tell('ready');
+  }
+
+  get #isUp(): boolean {
+    return this.#link.status === 'ready' && !this.#closed;
   }
 
   /** A node of a cluster is back while another is still away: those who stand on it have to compare now. */
@@ -302,10 +305,6 @@ class BrokerOnRedis implements RedisBroker {
     if (!this.#link.isCluster || this.#status !== 'lost' || this.#link.status === 'ready') return;
     this.#tell('ready');
     this.#tell('lost');
-  }
-
-  #followOn(go: () => void = () => void this.#follow('ready')): void {
-    if (this.#link.status === 'ready' && !this.#closed) go();
   }
 
   #tell(status: BrokerStatus): void {

@@ -3,7 +3,7 @@
 import { type Counted, type CounterStore, type Position, UsercastError } from '../../src/index.ts';
 import { checkKeys, wholeNumber } from '../../src/option-checks.ts';
 import { COUNTS, COUNTS_UP_TO, FORGET, INCREMENT, RESET } from './counter-scripts.ts';
-import { partitionOf } from './keys.ts';
+import { defaultPartitions, partitionOf, partitionPrefix } from './keys.ts';
 import { checkLayout } from './layout.ts';
 import { openRedisLink, type RedisLink } from './redis-link.ts';
 import { type RedisConnectionOptions, resolveRedisConnection } from './redis-options.ts';
@@ -15,7 +15,6 @@ export interface RedisCounterOptions extends RedisConnectionOptions {
 }
 
 const OPTIONS = ['url', 'client', 'prefix', 'partitions', 'deadlineMs', 'probeMs', 'rememberMs'] as const;
-const CLUSTER_PARTITIONS = 32;
 /** Counted messages in one step: it holds up everybody else's. */
 const BATCH = 250;
 
@@ -29,7 +28,7 @@ export function redisCounters(options: RedisCounterOptions): CounterStore {
   const { connection, prefix, partitions, deadlineMs, probeMs } = resolveRedisConnection('redisCounters', options);
   const rememberMs = wholeNumber('rememberMs', options.rememberMs, 600_000, 1);
   const link = openRedisLink({ connection, deadlineMs, probeMs });
-  return new RedisCounterStore(link, prefix, partitions ?? (link.isCluster ? CLUSTER_PARTITIONS : 1), rememberMs);
+  return new RedisCounterStore(link, prefix, partitions ?? defaultPartitions(link.isCluster), rememberMs);
 }
 
 /** Counted messages of one partition, as its script takes them. */
@@ -80,7 +79,7 @@ class RedisCounterStore implements CounterStore {
   constructor(link: RedisLink, prefix: string, partitions: number, rememberMs: number) {
     this.#link = link;
     this.#prefix = prefix;
-    this.#partitions = Array.from({ length: partitions }, (_, index) => `{${prefix}:${index}}:`);
+    this.#partitions = Array.from({ length: partitions }, (_, index) => partitionPrefix(prefix, index));
     this.#rememberMs = rememberMs;
   }
 

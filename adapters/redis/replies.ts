@@ -10,9 +10,11 @@ import type {
   StreamTop,
 } from '../../src/index.ts';
 
-const EPOCH = 16;
+/** Characters of an epoch. */
+export const EPOCH = 16;
 const STAMP = 7;
-const TAG = 8;
+/** Characters of a tag. */
+export const TAG = 8;
 /** Of a user's hash; all others are boxes. */
 const TOP_FIELD = '';
 
