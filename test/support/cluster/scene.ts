@@ -103,6 +103,11 @@ export class Scene {
     return this.#pick(this.serving);
   }
 
+  /** The one that has served longest, and so has clients. */
+  get oldestServer(): ServerProcess {
+    return this.serving[0]!;
+  }
+
   async addServer(): Promise<ServerProcess> {
     const { broker, usercast = {} } = this.#options;
     const server = await ServerProcess.start({ broker, usercast: { subscriptions: SUBSCRIPTIONS, ...usercast } });
