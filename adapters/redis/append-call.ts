@@ -56,16 +56,25 @@ export function appendCall(
   return { keys, args: () => [...part.args, ...args] };
 }
 
-/** The writes, the generation, an item for each recipient, the errors. */
-export type AppendReply = readonly [written: number, generation: string, items: string, errors: readonly string[]];
+/** As `APPEND` returns it. */
+export type AppendReply = readonly [
+  written: number,
+  generation: string,
+  offset: string,
+  items: string,
+  errors: readonly string[],
+];
 
 /** Writes each recipient's outcome into its place; returns how many had the message already. */
 export function takeAppended(
-  [, epoch, items, errors]: AppendReply,
+  [, epoch, storedOffset, items, errors]: AppendReply,
   tag: string,
   places: readonly number[],
   appended: (Position | Error)[],
 ): number {
+  const position = { epoch, offset: Number(storedOffset), tag };
+  for (const place of places) appended[place] = position;
+  if (items === '') return 0;
   let duplicates = 0;
   let failed = 0;
   for (const [i, item] of items.split(' ').entries()) {
@@ -77,7 +86,7 @@ export function takeAppended(
       const tagAt = 1 + EPOCH;
       const offset = Number(item.slice(tagAt + TAG));
       appended[place] = { epoch: item.slice(1, tagAt), offset, tag: item.slice(tagAt, tagAt + TAG) };
-    } else appended[place] = { epoch, offset: Number(item), tag };
+    }
   }
   return duplicates;
 }

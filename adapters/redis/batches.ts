@@ -14,7 +14,7 @@ export interface Batch {
 }
 
 /** Either is about a millisecond of Redis' time: recipients, and characters that are stored for them. */
-const RECIPIENTS = 128;
+const RECIPIENTS = 200;
 const CHARACTERS = 1_000_000;
 
 interface Open {

@@ -15,6 +15,7 @@ export const EPOCH = 16;
 const STAMP = 7;
 /** Characters of a tag. */
 export const TAG = 8;
+const NOT_TOLD = '-'.repeat(TAG);
 /** Of a user's hash; all others are boxes. */
 const TOP_FIELD = '';
 
@@ -50,70 +51,68 @@ export function hand(message: string, listeners: readonly StreamListener[]): voi
   }
 }
 
-/** `<offset> <tag before><epoch><tag><1 where it counted><payload>` */
+/** `p<tag before><epoch>`, and the entry as it is stored. */
 function publicationOf(message: string): Publication {
-  const at = message.indexOf(' ') + 1;
-  const epochAt = at + TAG;
-  const tagAt = epochAt + EPOCH;
-  const flagAt = tagAt + TAG;
+  const epochAt = 1 + TAG;
+  const entryAt = epochAt + EPOCH;
+  return entryOf(message.slice(entryAt), message.slice(epochAt, entryAt), message.slice(1, epochAt));
+}
+
+/** An entry as it is stored: `<tag><1 where it counted><offset> <payload>` */
+function entryOf(stored: string, epoch: string, previousTag: string): Publication {
+  const space = stored.indexOf(' ');
   return {
-    epoch: message.slice(epochAt, tagAt),
-    offset: Number(message.slice(0, at - 1)),
-    tag: message.slice(tagAt, flagAt),
-    previousTag: message.slice(at, epochAt),
-    payload: message.slice(flagAt + 1),
-    unread: message[flagAt] === '1',
+    epoch,
+    offset: Number(stored.slice(TAG + 1, space)),
+    tag: stored.slice(0, TAG),
+    previousTag,
+    payload: stored.slice(space + 1),
+    unread: stored[TAG] === '1',
   };
 }
 
 /**
  * Gives a message from a partition's channel to those of its recipients who have listeners here.
- * `<epoch><tag><1 where it counted><recipients as JSON>\n<places>\n<payload>`: a place is the tag before, the offset and a
- * space; dashes and a space for who is not told, for it had the message already.
+ * `<epoch><tag><1 where it counted><offset> <recipients as JSON>\n<the tag before of each>\n<payload>`: dashes for who is not
+ * told, for it had the message already.
  */
 export function handToAll(
   message: string,
   listenersOf: (userId: string) => readonly StreamListener[] | undefined,
 ): void {
-  const usersAt = EPOCH + TAG + 1;
+  const offsetAt = EPOCH + TAG + 1;
+  const usersAt = message.indexOf(' ', offsetAt) + 1;
   let at = message.indexOf('\n', usersAt) + 1;
   const userIds = JSON.parse(message.slice(usersAt, at - 1)) as string[];
-  const payload = message.slice(message.indexOf('\n', at) + 1);
+  const payload = message.slice(at + userIds.length * TAG + 1);
   const epoch = message.slice(0, EPOCH);
   const tag = message.slice(EPOCH, EPOCH + TAG);
-  const unread = message[usersAt - 1] === '1';
+  const offset = Number(message.slice(offsetAt, usersAt - 1));
+  const unread = message[offsetAt - 1] === '1';
   for (const userId of userIds) {
-    const offsetAt = at + TAG;
-    const end = message.indexOf(' ', offsetAt);
     const listeners = listenersOf(userId);
-    if (listeners && end > offsetAt) {
-      const [previousTag, offset] = [message.slice(at, offsetAt), Number(message.slice(offsetAt, end))];
+    if (listeners) {
+      const previousTag = message.slice(at, at + TAG);
       const publication = { epoch, offset, tag, previousTag, payload, unread };
-      for (const listener of listeners) listener.publication(publication);
+      if (previousTag !== NOT_TOLD) for (const listener of listeners) listener.publication(publication);
     }
-    at = end + 1;
+    at += TAG;
   }
 }
 
 /** What `READ` returns. */
 export type ReadReply = readonly [
   top: string,
-  firstOffset: number,
+  /** The first is the one before. */
   entries: readonly string[],
   fields: readonly string[],
   marks: readonly string[],
   now?: string,
 ];
 
-export function sliceOf([storedTop, firstOffset, stored, fields, storedMarks, now]: ReadReply): StreamSlice {
+export function sliceOf([storedTop, stored, fields, storedMarks, now]: ReadReply): StreamSlice {
   const top = topOf(storedTop);
-  const entries: Publication[] = [];
-  for (let i = 0; i < stored.length; i += 2) {
-    const head = stored[i]!;
-    const [tag, previousTag] = [head.slice(0, TAG), head.slice(TAG + 1)];
-    const offset = firstOffset + i / 2;
-    entries.push({ epoch: top.epoch, offset, tag, previousTag, payload: stored[i + 1]!, unread: head[TAG] === '1' });
-  }
+  const entries = stored.slice(1).map((entry, i) => entryOf(entry, top.epoch, stored[i]!.slice(0, TAG)));
   const counts: [string, number][] = [];
   for (let i = 0; i < fields.length; i += 2) {
     if (fields[i] !== TOP_FIELD) counts.push([fields[i]!, Number(fields[i + 1])]);

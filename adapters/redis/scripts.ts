@@ -1,10 +1,12 @@
 // What runs inside Redis. Each script is one atomic step on one partition.
 //
-// A user is a hash: a field for each box with an unread count, and the empty field for the top, a string of the epoch (16
-// characters), a stamp that says when the life of the keys was last renewed (7), the newest entry's tag (8) and its
-// offset. The hash has an end where it holds no counts. A stream is a list of two elements for each entry: its tag, `1`
-// where it counted and the tag of the entry before, and its payload; the last one is that of the top. The epoch is the
-// partition's generation.
+// A partition counts the calls that append: the count is the offset of all that a call appends, so the offsets of a stream
+// grow and leave room. A user is a hash: a field for each box with an unread count, and the empty field for the top, a
+// string of the epoch (16 characters), a stamp that says when the life of the keys was last renewed (7), the newest
+// entry's tag (8) and its offset. The hash has an end where it holds no counts. A stream is a list of entries: tag, `1`
+// where it counted, offset, a space and the payload. The entry before the oldest that is kept stays as well, for its tag;
+// where nothing was before, the position that the stream began at has its place. The epoch is the partition's generation,
+// which is kept with the count of calls in one hash, so that both are lost together.
 
 import { createHash } from 'node:crypto';
 import type { RedisScript } from './redis-link.ts';
@@ -26,7 +28,7 @@ local known, last, random = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local server = ''
 if ARGV[4] == '1' then server = string.match(call('INFO', 'server'), 'run_id:(%w+)') end
 local function generationAfter(written)
-  local stored = call('GET', KEYS[1])
+  local stored = call('HGET', KEYS[1], '')
   if stored and (server == '' or sub(stored, 17) == server) then
     if written >= known or sub(stored, 1, 11) > sub(last, 1, 11) then return sub(stored, 1, 16) end
   end
@@ -37,7 +39,7 @@ local function generationAfter(written)
     ms = math.max(ms, (tonumber(sub(older, 1, 11), 16) or 0) + 1)
   end
   local generation = string.format('%011x', ms) .. sub(random, 9, 13)
-  call('SET', KEYS[1], generation .. server)
+  call('HSET', KEYS[1], '', generation .. server)
   return generation
 end
 local WRITES_MS = 86400000
@@ -87,31 +89,29 @@ end
  * field for each recipient in their place, and a dash into the empty one. What a recipient got in a generation that is
  * gone is appended again, and not counted again: the count is still there.
  *
- * Returns the writes, the generation and for each recipient an offset, `=` with generation, tag and offset of the first
- * time, or `!`, separated by spaces; then the errors of those.
+ * Returns the writes, the generation, the offset; nothing where that is everybody's, else for each recipient `+`, `=` with
+ * generation, tag and offset of the first time, or `!`, separated by spaces; and the errors of those.
  */
 export const APPEND = script(`${GENERATION}${LET_END}
 local written, generation = write()
-local tag, batch, stamp, kept = ARGV[5], ARGV[6], ARGV[7], 2 * ARGV[8]
+local tag, batch, stamp, kept = ARGV[5], ARGV[6], ARGV[7], ARGV[8] + 1
 local streamMs, userMs, recordMs, all, own = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
-local start = generation .. stamp .. tag
 -- Trimming costs as much as appending: it is done for several entries at once.
-local most = kept + 2 * math.floor(ARGV[8] / 8)
+local most = kept + math.floor(ARGV[8] / 8)
 
 local record, field = KEYS[3], tag .. batch
 local by = call('HMGET', record, '', field)
 local isShared = by[1] == '-'
 if by[2] then
   local same = cmsgpack.unpack(by[2])
-  if same[1] == generation then return {written, same[1], same[2], same[3]} end
+  if same[1] == generation then return {written, same[1], same[2], same[3], same[4]} end
 end
 local function spread(said, segment)
-  local of, result, _, lists = unpack(cmsgpack.unpack(segment))
+  local of, offset, result, _, lists = unpack(cmsgpack.unpack(segment))
   local nextItem = string.gmatch(result, '%S+')
   for _, list in ipairs(lists) do
     for _, user in ipairs(cjson.decode(list)) do
-      local item = nextItem()
-      if item ~= '!' then call('HSET', record, 'u' .. user, '=' .. of .. said .. item) end
+      if nextItem() ~= '!' then call('HSET', record, 'u' .. user, '=' .. of .. said .. offset) end
     end
   end
 end
@@ -127,36 +127,49 @@ if by[2] or (by[1] and by[1] ~= tag and not isShared) then
   isShared = true
 end
 
-local payload, box
-local function append(user, stream, head, change)
-  local before, count
+local offset = string.format('%d', call('HINCRBY', KEYS[1], 'offset', 1))
+local renewed = generation .. stamp
+local top = renewed .. tag .. offset
+local increased = {}
+local function append(user, stream, entry, change, box)
+  local at, count
   if change == '+' then
     local fields = call('HMGET', user, '', box)
-    before, count = fields[1], fields[2]
-  else before = call('HGET', user, '') end
-  local offset, previous, isRenewed = '1', sub(random, 1, 8), false
-  if before and sub(before, 1, 16) == generation then
-    offset = (sub(before, 32) + 1) .. ''
-    previous = sub(before, 24, 31)
-    isRenewed = sub(before, 17, 23) == stamp
-  else call('DEL', stream) end
-  local length = call('RPUSH', stream, head .. previous, payload)
-  if length > most then call('LTRIM', stream, -kept, -1) end
-  if change == '+' then
-    call('HSET', user, '', start .. offset, box, ((count or 0) + 1) .. '')
-    if not count then call('PERSIST', user) end
+    at, count = fields[1], fields[2]
+  else at = call('HGET', user, '') end
+  local isRenewed, previous, before = at and sub(at, 1, 23) == renewed, nil, nil
+  if isRenewed or (at and sub(at, 1, 16) == generation) then previous = sub(at, 24, 31)
   else
-    call('HSET', user, '', start .. offset)
+    call('DEL', stream)
+    previous, before = sub(random, 1, 8), '0'
+  end
+  local length = call('RPUSH', stream, entry)
+  if length == 1 then
+    call('LPUSH', stream, previous .. '0' .. (before or sub(at, 32)) .. ' ')
+    isRenewed = false
+  elseif length > most then call('LTRIM', stream, -kept, -1) end
+  if change == '+' then
+    count = count or '0'
+    -- Turning a number into text is dear, and many have the same count.
+    local more = increased[count]
+    if not more then
+      more = string.format('%d', count + 1)
+      increased[count] = more
+    end
+    call('HSET', user, '', top, box, more)
+    if more == '1' then call('PERSIST', user) end
+  else
+    call('HSET', user, '', top)
     if change == '-' and call('HDEL', user, box) == 1 then letEnd(user, userMs) end
   end
-  if length == 2 or not isRenewed then
+  if not isRenewed then
     call('PEXPIRE', stream, streamMs)
     letEnd(user, userMs)
   end
-  return offset, previous
+  return previous
 end
 
-local items, errors, lists, n = {}, {}, {}, 0
+local items, errors, lists, n, isPlain = {}, {}, {}, 0, true
 local untold
 local function tell(channel, message)
   local reply = redis.pcall('PUBLISH', channel, message)
@@ -164,8 +177,9 @@ local function tell(channel, message)
 end
 local key, at = 4, 14
 while ARGV[at] do
-  local flag, change, count, list = ARGV[at + 1], ARGV[at + 3], tonumber(ARGV[at + 4]), ARGV[at + 5]
-  payload, box = ARGV[at], ARGV[at + 2]
+  local payload, flag, box, change = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local count, list = tonumber(ARGV[at + 4]), ARGV[at + 5]
+  local entry = tag .. flag .. offset .. ' ' .. payload
   lists[#lists + 1] = list
   local users = (isShared or all == '') and cjson.decode(list)
   local known = {}
@@ -173,61 +187,63 @@ while ARGV[at] do
     for i = 1, count do known[i] = 'u' .. users[i] end
     known = call('HMGET', record, unpack(known))
   end
-  local places, fresh = {}, 0
+  local told, fresh = {}, 0
   for i = 1, count do
     n = n + 1
-    local item, place, previous = known[i], nil, nil
+    told[i] = '--------'
+    local item = known[i]
     local again = item and sub(item, 2, 17) ~= generation
-    if item and not again then items[n] = item
+    if item and not again then items[n], isPlain = item, false
     else
-      local head = tag .. (again and '0' or flag)
-      local ok, offset, before = pcall(append, KEYS[key], KEYS[key + 1], head, again and '' or change)
+      local said = again and tag .. '0' .. offset .. ' ' .. payload or entry
+      local ok, previous = pcall(append, KEYS[key], KEYS[key + 1], said, again and '' or change, box)
       if ok then
-        items[n] = offset
+        items[n] = '+'
         if isShared then call('HSET', record, 'u' .. users[i], '=' .. generation .. tag .. offset) end
-        if all == '' or again then tell(own .. users[i], offset .. ' ' .. before .. generation .. head .. payload)
-        else fresh, place, previous = fresh + 1, offset, before end
+        if all == '' or again then tell(own .. users[i], 'p' .. previous .. generation .. said)
+        else fresh, told[i] = fresh + 1, previous end
       else
-        items[n] = '!'
-        errors[#errors + 1] = type(offset) == 'table' and offset.err or tostring(offset)
+        items[n], isPlain = '!', false
+        errors[#errors + 1] = type(previous) == 'table' and previous.err or tostring(previous)
       end
     end
-    places[2 * i - 1] = previous or '--------'
-    places[2 * i] = (place or '') .. ' '
     key = key + 2
   end
   at = at + 6
   if fresh > 0 then
-    tell(all, generation .. tag .. flag .. list .. '\\n' .. table.concat(places) .. '\\n' .. payload)
+    tell(all, generation .. tag .. flag .. offset .. ' ' .. list .. '\\n' .. table.concat(told) .. '\\n' .. payload)
   end
 end
-local result = table.concat(items, ' ')
+local result = isPlain and '' or table.concat(items, ' ')
 if not isShared then
-  call('HSET', record, '', tag, field, cmsgpack.pack({generation, result, errors, lists}))
+  call('HSET', record, '', tag, field, cmsgpack.pack({generation, offset, result, errors, lists}))
 end
 if not by[1] then call('PEXPIRE', record, recordMs) end
-return untold or {written, generation, result, errors}
+return untold or {written, generation, offset, result, errors}
 `);
 
 /**
  * KEYS: generation, writes; hash, stream and marks of the user. ARGV: see `GENERATION`; the stamp, the life of a user
  * without counts in ms; the generation and offset of the position to read after (empty: no entries), the most entries
- * wanted. Returns the top, the offset of the first entry, the entries, the fields of the hash, the marks and,
+ * wanted. Returns the top, the entries and the one before them, the fields of the hash, the marks and,
  * where there are any, the time in microseconds.
  */
 export const READ = script(`${GENERATION}${TOP_OF}
 local generation = generationAfter(known)
 local at = topOf(KEYS[3], KEYS[4], generation, ARGV[5], ARGV[6])
-local entries, first = {}, 1
-if ARGV[7] == generation and ARGV[9] ~= '0' then
-  local oldest = sub(at, 32) - call('LLEN', KEYS[4]) / 2 + 1
-  first = math.max(oldest, ARGV[8] + 1)
-  local from = 2 * (first - oldest)
-  entries = call('LRANGE', KEYS[4], from, from + 2 * ARGV[9] - 1)
+local entries, after, limit = {}, tonumber(ARGV[8]), tonumber(ARGV[9])
+if ARGV[7] == generation and limit > 0 and tonumber(sub(at, 32)) > after then
+  local low, high = 1, call('LLEN', KEYS[4])
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local entry = call('LINDEX', KEYS[4], middle)
+    if tonumber(string.match(entry, '^%d+', 10)) > after then high = middle else low = middle + 1 end
+  end
+  entries = call('LRANGE', KEYS[4], low - 1, low - 1 + limit)
 end
 local marks = call('LRANGE', KEYS[5], 0, -1)
 local time = #marks > 0 and call('TIME')
-return {at, first, entries, call('HGETALL', KEYS[3]), marks, time and string.format('%d', time[1] * 1000000 + time[2])}
+return {at, entries, call('HGETALL', KEYS[3]), marks, time and string.format('%d', time[1] * 1000000 + time[2])}
 `);
 
 /**

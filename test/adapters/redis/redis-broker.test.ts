@@ -26,7 +26,11 @@ function testBroker(
   { waits = false } = {},
 ): void {
   const open = (prefix: string): RedisBroker => {
-    const broker = redisBroker({ ...place(), prefix, deduplicationMs: DEDUPLICATION_MS });
+    const broker = redisBroker({
+      ...place(),
+      prefix,
+      ...(waits ? { deduplicationMs: DEDUPLICATION_MS } : { deadlineMs: 15_000 }),
+    });
     prefixes.set(broker, prefix);
     return broker;
   };
@@ -38,7 +42,6 @@ function testBroker(
       create: () => open(randomUUID()),
       capabilities: {
         counters: true,
-        dense: true,
         peer: again,
         reopen: again,
         ...(waits && {

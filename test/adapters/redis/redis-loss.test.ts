@@ -7,18 +7,19 @@ import { redisBroker } from '../../../adapters/redis/index.ts';
 import { partitionOf } from '../../../adapters/redis/keys.ts';
 import type { RedisBrokerOptions } from '../../../adapters/redis/redis-options.ts';
 import type { Broker } from '../../../src/index.ts';
-import { BrokerBench, isProven, messageTo } from '../../../src/testing/broker-bench.ts';
+import { BrokerBench, isProven, messageTo, place } from '../../../src/testing/broker-bench.ts';
 import { eventually } from '../../support/raw-client.ts';
 import { type RedisPersistence, type RedisServer, startRedis } from '../../support/servers/redis.ts';
 
 const PREFIX = 'loss';
-const PROBE_MS = 200;
+/** Rare, so that no busy machine is taken for a dead one; who waits for a probe asks for more. */
+const PROBE_MS = 3_000;
 
 let redis: RedisServer;
 const brokers: Broker[] = [];
 
 function open(options: Partial<RedisBrokerOptions> = {}): BrokerBench {
-  const broker = redisBroker({ url: redis.url, prefix: PREFIX, probeMs: PROBE_MS, ...options });
+  const broker = redisBroker({ url: redis.url, prefix: PREFIX, probeMs: PROBE_MS, deadlineMs: 15_000, ...options });
   brokers.push(broker);
   return new BrokerBench(broker);
 }
@@ -27,7 +28,13 @@ const start = async (persistence: RedisPersistence = 'none'): Promise<void> => {
   redis = await startRedis({ persistence });
 };
 
-const key = (kind: string, userId: string) => `{${PREFIX}:0}:${kind}:${userId}`;
+const key = (kind: string, userId: string, partitions = 1) =>
+  `{${PREFIX}:${partitionOf(userId, partitions)}}:${kind}:${userId}`;
+
+/** Beside them is the place where the stream began, as long as they are all there. */
+async function entriesOf(userId: string, partitions = 1): Promise<number> {
+  return Number(await redis.cli('LLEN', key('s', userId, partitions))) - 1;
+}
 
 /** What the broker's status was, from now on. */
 function statusesOf({ broker }: BrokerBench): string[] {
@@ -58,7 +65,7 @@ describe('what is gone of one user', () => {
     expect(isProven(top, await bench.broker.read(bench.ann, top, 10))).toBe(false);
     await bench.say(bench.ann, 'd');
     expect(await bench.payloadsAfter(bench.ann, end)).toEqual(['d']);
-    expect((await bench.top(bench.ann)).offset).toBe(4);
+    expect((await bench.top(bench.ann)).offset).toBeGreaterThan(end.offset);
     expect(isProven(top, await bench.broker.read(bench.ann, top, 10))).toBe(false);
   });
 
@@ -71,7 +78,8 @@ describe('what is gone of one user', () => {
     await bench.say(bench.ann, 'c');
     await eventually('c came', () => recorder.payloads.length === 3);
     const [, b, c] = recorder.publications;
-    expect(c).toMatchObject({ offset: 3, previousTag: b!.tag });
+    expect(c!.previousTag).toBe(b!.tag);
+    expect(c!.offset).toBeGreaterThan(b!.offset);
     expect(await bench.payloadsAfter(bench.ann, end)).toEqual(['c']);
   });
 
@@ -97,7 +105,6 @@ describe('what is gone of one user', () => {
     const end = await bench.top(bench.ann);
     await redis.cli('DEL', key('u', bench.ann));
     await bench.say(bench.ann, 'c');
-    expect((await bench.top(bench.ann)).offset).toBe(1);
     for (const grown of ['d', 'e', 'f']) {
       for (const position of [origin, end]) {
         expect(isProven(position, await bench.broker.read(bench.ann, position, 10))).toBe(false);
@@ -145,12 +152,13 @@ describe('calls that are made again', () => {
     expect([...wider.appended].reverse().slice(0, 200)).toEqual(first.appended);
     expect((await bench.broker.publish(messageTo(users, 'p', { id: 'one' }))).duplicates).toBe(300);
     const tops = await bench.broker.tops(users);
-    expect([...tops.values()].map(({ offset }) => offset)).toEqual(users.map(() => 1));
+    expect(users.map((userId) => place(tops.get(userId)!))).toEqual([...wider.appended].reverse());
+    for (const userId of users) expect(await entriesOf(userId, 3)).toBe(1);
 
     const anonymous = messageTo(users, 'q');
     const told = await bench.broker.publish(anonymous);
     expect(await bench.broker.publish(anonymous)).toEqual(told);
-    expect((await bench.broker.tops(users)).get('user 7')!.offset).toBe(2);
+    expect(await entriesOf('user 7', 3)).toBe(2);
   });
 
   it('at the same time from two processes reach each recipient once', async () => {
@@ -164,7 +172,7 @@ describe('calls that are made again', () => {
     );
     expect(results.flatMap(({ appended }) => appended).filter((position) => position instanceof Error)).toEqual([]);
     for (const user of users) {
-      expect((await one.broker.read(user, null, 0)).top.offset).toBe(1);
+      expect(await entriesOf(user)).toBe(1);
       expect(await two.broker.counters!.counts(user)).toEqual({ box: 1 });
     }
   });
@@ -285,7 +293,7 @@ describe('a Redis that has lost what it had accepted', () => {
 
   it('was flushed: a new generation by the next probe, and who follows is told', async () => {
     await start();
-    const bench = open();
+    const bench = open({ probeMs: 1_000 });
     await bench.say(bench.ann, 'a');
     const position = await bench.top(bench.ann);
     const statuses = statusesOf(bench);
@@ -350,7 +358,7 @@ describe('what is kept', () => {
   beforeEach(() => start());
 
   it('has an end, but for counts, the generation and the layout', async () => {
-    const bench = open({ marksMs: 5_000, positionMs: 60_000, deduplicationMs: 4_000, history: { ageMs: 1_000 } });
+    const bench = open({ marksMs: 60_000, positionMs: 60_000, deduplicationMs: 60_000, history: { ageMs: 60_000 } });
     const write = { id: 'one', unread: { boxId: 'box' } };
     await bench.broker.publish(messageTo([bench.ann], 'p', write));
     await bench.broker.mark(bench.ann, {});

@@ -26,22 +26,26 @@ export interface SceneOptions {
   readonly transports?: readonly SoakTransport[];
   /** Default 100. */
   readonly messagesPerSecond?: number;
+  /** While so many messages wait for their acceptance, fewer are begun. Default: any number. */
+  readonly mostWaiting?: number;
   /** Options of usercast, as far as they are data. Default: subscriptions that are checked every 1.5 s. */
   readonly usercast?: ServerProcessOptions['usercast'];
   /** Default: the run's. */
   readonly seed?: number;
-  /** Offsets of a stream grow by one. Default: all but NATS. */
+  /** Offsets of a stream grow by one. Default: in memory. */
   readonly dense?: boolean;
   /** The broker loses nothing that it accepted, so counts are exact. Default true. */
   readonly keepsAll?: boolean;
-  /** Milliseconds that it may take in the end until all clients are at the top. Default 20 000. */
+  /** Milliseconds that it may take in the end until all clients are at the top. Default 30 000. */
   readonly quietWithinMs?: number;
 }
 
 const SUBSCRIPTIONS = { lingerMs: 300, checkMs: 1_500, catchUpMs: 500 } as const;
-const QUIET_WITHIN_MS = 20_000;
-const CONNECTED_WITHIN_MS = 15_000;
-const REPAIRED_WITHIN_MS = 15_000;
+const QUIET_WITHIN_MS = 30_000;
+/** No guarantees: when to stop waiting for what does not come, also on a busy machine. */
+const CONNECTED_WITHIN_MS = 30_000;
+const ACCEPTED_WITHIN_MS = 30_000;
+const REPAIRED_WITHIN_MS = 30_000;
 const LOOK_AGAIN_MS = 25;
 /** Chance that a client acks, for each message. */
 const ACKS = 0.1;
@@ -64,7 +68,7 @@ export class Scene {
   #following: Promise<unknown> = Promise.resolve();
 
   private constructor(options: SceneOptions) {
-    const { users = 10, clientsPerUser = 3, messagesPerSecond = 100, seed = seedOfTheRun } = options;
+    const { users = 10, clientsPerUser = 3, messagesPerSecond = 100, seed = seedOfTheRun, mostWaiting } = options;
     this.#options = options;
     setMaxListeners(0, this.#leaving.signal);
     this.random = seededRandom(seed);
@@ -75,7 +79,13 @@ export class Scene {
       }),
     );
     const { random, userIds } = this;
-    this.publisher = new LoadPublisher({ servers: () => this.serving, userIds, messagesPerSecond, random });
+    this.publisher = new LoadPublisher({
+      servers: () => this.serving,
+      userIds,
+      messagesPerSecond,
+      ...(mostWaiting !== undefined && { mostWaiting }),
+      random,
+    });
   }
 
   /**
@@ -108,6 +118,11 @@ export class Scene {
     return this.serving[0]!;
   }
 
+  /** Offsets of a stream grow by one. */
+  get dense(): boolean {
+    return this.#options.dense ?? this.#options.broker.kind === 'memory';
+  }
+
   async addServer(): Promise<ServerProcess> {
     const { broker, usercast = {} } = this.#options;
     const server = await ServerProcess.start({ broker, usercast: { subscriptions: SUBSCRIPTIONS, ...usercast } });
@@ -116,7 +131,7 @@ export class Scene {
   }
 
   /** Resolves when so many more messages were accepted. */
-  async accepts(messages: number, withinMs = REPAIRED_WITHIN_MS): Promise<void> {
+  async accepts(messages: number, withinMs = ACCEPTED_WITHIN_MS): Promise<void> {
     const wanted = this.publisher.accepted.length + messages;
     await eventually(`${messages} more accepted`, () => this.publisher.accepted.length >= wanted, withinMs);
   }
@@ -177,7 +192,7 @@ export class Scene {
   }
 
   async #close(): Promise<SceneReport> {
-    const { quietWithinMs = QUIET_WITHIN_MS, broker, dense, keepsAll = true, seed = seedOfTheRun } = this.#options;
+    const { quietWithinMs = QUIET_WITHIN_MS, broker, keepsAll = true, seed = seedOfTheRun } = this.#options;
     const leftovers: string[] = [];
     const note = ({ message }: Error): void => void leftovers.push(message);
     await this.publisher.stop(quietWithinMs).catch(note);
@@ -190,7 +205,7 @@ export class Scene {
       userIds: this.userIds,
       publisher: this.publisher,
       repairs: this.repairs,
-      dense: dense ?? broker.kind !== 'nats',
+      dense: this.dense,
       // A session misses what another process is counting in its store while the session opens.
       exactCounts: broker.kind !== 'nats',
       keepsAll,
