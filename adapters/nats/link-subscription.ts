@@ -5,19 +5,23 @@ import type { NatsConnectionLike, NatsMessageLike, NatsSubscriptionLike } from '
 export class LinkSubscription {
   readonly #subject: string;
   readonly #listener: (message: NatsMessageLike) => void;
+  readonly #onDenied: (subject: string) => void;
   #connection: NatsConnectionLike | null = null;
   #subscription: NatsSubscriptionLike | null = null;
 
-  constructor(subject: string, listener: (message: NatsMessageLike) => void) {
+  /** `onDenied`: the server does not let us listen there. */
+  constructor(subject: string, listener: (message: NatsMessageLike) => void, onDenied: (subject: string) => void) {
     this.#subject = subject;
     this.#listener = listener;
+    this.#onDenied = onDenied;
   }
 
   begin(connection: NatsConnectionLike): void {
     this.#connection = connection;
     this.#subscription = connection.subscribe(this.#subject, {
       callback: (error, message) => {
-        if (!error) this.#listener(message);
+        if (error) this.#onDenied(this.#subject);
+        else this.#listener(message);
       },
     });
   }

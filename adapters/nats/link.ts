@@ -13,7 +13,7 @@ import {
   type NatsMessageLike,
 } from './nats-connection.ts';
 import type { NatsCaller, NatsLink, NatsLinkOptions } from './nats-link.ts';
-import { SetupRefusal } from './setup-refusal.ts';
+import { denial, SetupRefusal } from './setup-refusal.ts';
 
 const RETRY_MS = 300;
 const REFUSED_RETRY_MS = 2_000;
@@ -46,6 +46,8 @@ export class Link implements NatsLink {
   /** Grows when a connection comes or goes: what was begun before is over. */
   #life = 0;
   #cause: unknown = null;
+  /** Why this connection is of no use. */
+  #denial: SetupRefusal | null = null;
   #timer: Timer | null = null;
   #misses = 0;
   #wake: (() => void) | null = null;
@@ -57,6 +59,10 @@ export class Link implements NatsLink {
 
   get status(): BrokerStatus {
     return this.#state === 'closed' ? 'lost' : this.#state;
+  }
+
+  get outage(): Error | null {
+    return this.#state !== 'ready' && this.#cause instanceof Error ? this.#cause : null;
   }
 
   get caller(): NatsCaller | null {
@@ -72,7 +78,7 @@ export class Link implements NatsLink {
   async ready(): Promise<NatsCaller> {
     if (this.#state === 'connecting') await this.#wait();
     if (this.#state === 'closed') throw closedError();
-    if (this.#state !== 'ready') throw this.#cause instanceof SetupRefusal ? this.#cause : this.#lostError();
+    if (this.#state !== 'ready') throw this.#lostError();
     return this.#caller!;
   }
 
@@ -82,7 +88,7 @@ export class Link implements NatsLink {
 
   async subscribe(subject: string, listener: (message: NatsMessageLike) => void): Promise<Unsubscribe> {
     const { connection } = await this.ready();
-    const subscription = new LinkSubscription(subject, listener);
+    const subscription = new LinkSubscription(subject, listener, this.#deny);
     this.#subscriptions.add(subscription);
     subscription.begin(connection);
     return () => {
@@ -121,31 +127,45 @@ export class Link implements NatsLink {
         }
         if (connection.isClosed()) throw new Error('the NATS connection is closed');
         this.#connection = connection;
-        this.#calls = new NatsCalls(connection);
+        this.#calls = new NatsCalls(connection, this.#deny);
         for (const subscription of this.#subscriptions) subscription.begin(connection);
         this.#connected(connection);
         await this.#follow(connection);
       } catch (cause) {
         this.#fails(cause);
       }
-      await this.#pause(RETRY_MS);
+      await this.#pause(this.#cause instanceof SetupRefusal ? REFUSED_RETRY_MS : RETRY_MS);
     }
   }
 
   /** Until the library gives the connection up. */
   async #follow(connection: NatsConnectionLike): Promise<void> {
-    for await (const { type } of connection.status()) {
+    for await (const { type, error } of connection.status()) {
       if (this.#isClosed) return;
       if (type === 'disconnect' || type === 'close') this.#disconnected();
       else if (type === 'reconnect') this.#connected(connection);
+      else if (type === 'error' && error) this.#calls?.failed(error);
     }
     this.#disconnected();
     this.#calls?.close();
   }
 
+  /** What we may not listen to would be missed without a word: nothing is served until that is mended. */
+  readonly #deny = (subject: string): void => {
+    const connection = this.#connection;
+    if (this.#isClosed || this.#denial || !connection) return;
+    const refusal = denial('subscribe', subject);
+    this.#fails(refusal);
+    this.#disconnected();
+    this.#denial = refusal;
+    const life = this.#life;
+    void this.#prepare(this.#newCaller(connection, life, false), life);
+  };
+
   #connected(connection: NatsConnectionLike): void {
     const life = ++this.#life;
     this.#misses = 0;
+    this.#denial = null;
     void this.#prepare(this.#newCaller(connection, life, false), life);
   }
 
@@ -174,6 +194,7 @@ export class Link implements NatsLink {
     const untilMs = monotonicMs() + MISSES * probeMs;
     while (life === this.#life) {
       try {
+        if (this.#denial) throw this.#denial;
         await this.#options.prepare?.(caller);
         if (life !== this.#life) return;
         this.#cause = null;
@@ -188,6 +209,8 @@ export class Link implements NatsLink {
         // Its server may be cut off from the others.
         if (!given && monotonicMs() > untilMs && !(cause instanceof SetupRefusal)) this.#replace(caller.connection);
         await this.#pause(cause instanceof SetupRefusal ? REFUSED_RETRY_MS : RETRY_MS);
+        // It asks for its subscriptions again by connecting again.
+        if (life === this.#life && this.#denial && !given) this.#replace(caller.connection);
       }
     }
   }
@@ -281,6 +304,7 @@ export class Link implements NatsLink {
   }
 
   #lostError(): UsercastError {
+    if (this.#cause instanceof SetupRefusal) return this.#cause;
     return new UsercastError('broker_unavailable', 'the connection to NATS is lost', { cause: this.#cause });
   }
 }

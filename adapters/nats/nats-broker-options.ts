@@ -6,7 +6,10 @@ import type { NatsConnectionLike } from './nats-connection.ts';
 
 /** What `natsBroker` takes. */
 export interface NatsBrokerOptions {
-  /** `nats://host:port`, one or several of a cluster, for `@nats-io/transport-node`; or `connection`. */
+  /**
+   * `nats://host:port`, one or several of a cluster, for `@nats-io/transport-node`; or `connection`. `tls://` takes no server
+   * without TLS; certificates are checked, and an authority of your own is named in `NODE_EXTRA_CA_CERTS`.
+   */
   readonly servers?: string | readonly string[];
   /** The host's own connection, of any transport of `@nats-io/nats-core` 3: used, and never closed. */
   readonly connection?: NatsConnectionLike;

@@ -65,6 +65,10 @@ class NatsBroker implements Broker {
     return this.#store.link.status;
   }
 
+  get outage(): Error | null {
+    return this.#store.link.outage;
+  }
+
   onStatus(listener: (status: BrokerStatus) => void): Unsubscribe {
     const own = (status: BrokerStatus): void => listener(status);
     this.#listeners.add(own);

@@ -5,6 +5,7 @@ import { UsercastError } from '../../src/index.ts';
 import { randomName } from '../../src/random.ts';
 import { monotonicMs, setTimer, type Timer } from '../../src/timers.ts';
 import type { NatsConnectionLike, NatsHeadersLike, NatsMessageLike, NatsSubscriptionLike } from './nats-connection.ts';
+import { denial } from './setup-refusal.ts';
 
 /** An answer. `code` is the status of one without content: 503 when nobody is there to answer, 404 when nothing was found. */
 export interface NatsReply {
@@ -50,12 +51,15 @@ export class NatsCalls {
   #number = 0;
   #sweep: Timer | null = null;
 
-  constructor(connection: NatsConnectionLike) {
+  /** `onDenied`: the server does not let us hear answers. */
+  constructor(connection: NatsConnectionLike, onDenied: (subject: string) => void) {
     this.#connection = connection;
-    this.#inbox = `_INBOX.${randomName(16)}.`;
+    const prefix = connection.options?.inboxPrefix ?? '_INBOX';
+    this.#inbox = `${prefix}.${randomName(16)}.`;
     this.#subscription = connection.subscribe(`${this.#inbox}*`, {
       callback: (error, message) => {
-        if (!error) this.#answer(message);
+        if (error) onDenied(`${prefix}.>`);
+        else this.#answer(message);
       },
     });
   }
@@ -90,6 +94,18 @@ export class NatsCalls {
     this.#waiting = [];
     this.#nextWaiting = 0;
     for (const { reject } of failed) reject(why());
+  }
+
+  /** What the server says of a publication that it did not take; it does not answer to that. */
+  failed(error: Error): void {
+    const { operation, subject } = error as { readonly operation?: unknown; readonly subject?: unknown };
+    if (operation !== 'publish' || typeof subject !== 'string') return;
+    for (const [number, call] of this.#sent) {
+      if (call.subject !== subject) continue;
+      this.#sent.delete(number);
+      call.reject(denial('publish', subject));
+    }
+    this.#sendWaiting();
   }
 
   close(): void {

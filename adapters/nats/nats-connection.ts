@@ -35,6 +35,8 @@ export interface NatsServerInfo {
 /** What is used of a `NatsConnection` of `@nats-io/transport-node` 3, or of another transport of `@nats-io/nats-core` 3. */
 export interface NatsConnectionLike {
   readonly info?: NatsServerInfo | undefined;
+  /** What it was made with; servers may allow answers under one prefix alone. */
+  readonly options?: { readonly inboxPrefix?: string | undefined };
   publish(
     subject: string,
     payload?: Uint8Array | string,
@@ -44,7 +46,7 @@ export interface NatsConnectionLike {
     subject: string,
     options?: { readonly callback?: (error: Error | null, message: NatsMessageLike) => void },
   ): NatsSubscriptionLike;
-  status(): AsyncIterable<{ readonly type: string }>;
+  status(): AsyncIterable<{ readonly type: string; readonly error?: Error }>;
   isClosed(): boolean;
   /** Drops the TCP connection and makes another. Only ever called on a connection of our own. */
   reconnect(): Promise<void>;
@@ -62,6 +64,7 @@ interface NatsConnectOptions {
   readonly user?: string;
   readonly pass?: string;
   readonly token?: string;
+  readonly tls?: object;
   readonly name: string;
   readonly timeout: number;
   readonly pingInterval: number;
@@ -85,22 +88,50 @@ export async function importNats(): Promise<NatsLibrary> {
   }
 }
 
-/** One try. Once it is connected, the library reconnects for ever. */
-export function connectTo(
+/**
+ * One try. Once it is connected, the library reconnects for ever.
+ * @throws SetupRefusal where the next try would end alike; it says what to change
+ */
+export async function connectTo(
   library: NatsLibrary,
   servers: readonly string[],
   probeMs: number,
 ): Promise<NatsConnectionLike> {
-  return library.connect({
-    ...takeCredentials(servers),
-    name: 'usercast',
-    timeout: DIAL_MS,
-    pingInterval: probeMs,
-    maxPingOut: 2,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: RECONNECT_MS,
-    reconnectJitter: JITTER_MS,
-  });
+  try {
+    return await library.connect({
+      ...takeCredentials(servers),
+      // Else the library takes a server without TLS for good, and tells it the password.
+      ...(servers.some((server) => server.startsWith('tls://')) && { tls: {} }),
+      name: 'usercast',
+      timeout: DIAL_MS,
+      pingInterval: probeMs,
+      maxPingOut: 2,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: RECONNECT_MS,
+      reconnectJitter: JITTER_MS,
+    });
+  } catch (cause) {
+    throw unconnected(cause);
+  }
+}
+
+function unconnected(cause: unknown): unknown {
+  const { name, code, message } = (cause ?? {}) as { readonly [key in 'name' | 'code' | 'message']?: unknown };
+  // In its own words, for what the library hangs on its errors may be the credentials.
+  const plain = new Error(String(message));
+  if (name === 'AuthorizationError' || name === 'UserAuthenticationExpiredError') {
+    const advice = 'change the user, password or token in servers, or pass your own connection';
+    return new SetupRefusal(`NATS refused us: ${plain.message}; ${advice}`, plain);
+  }
+  if (/CERT|ISSUER|INVALID_CA|HOSTNAME|LEAF_SIGNATURE/.test(String(code)) && !/ALERT/.test(String(code))) {
+    const advice = 'name its CA in NODE_EXTRA_CA_CERTS, or pass your own connection with tls';
+    return new SetupRefusal(`the certificate of NATS was refused: ${plain.message}; ${advice}`, plain);
+  }
+  if (/ERR_SSL_/.test(String(code)) || /'tls'/.test(plain.message)) {
+    const advice = 'give nats:// for a server without TLS, or pass your own connection with tls';
+    return new SetupRefusal(`TLS with NATS failed: ${plain.message}; ${advice}`, plain);
+  }
+  return cause;
 }
 
 /** The library does not look for credentials in URLs. */

@@ -48,6 +48,8 @@ export interface NatsLinkOptions {
 export interface NatsLink {
   /** `ready` when connected and prepared; each loss is followed by another `ready`. `lost` for ever once closed. */
   readonly status: BrokerStatus;
+  /** Why it is not ready, as far as that is known; null while it is. */
+  readonly outage: Error | null;
   onStatus(listener: (status: BrokerStatus) => void): Unsubscribe;
   /**
    * What to call over, once it was ready for the first time; from then on at once, or not at all.

@@ -9,3 +9,8 @@ export class SetupRefusal extends UsercastError {
     super('broker_unavailable', message, cause === undefined ? {} : { cause });
   }
 }
+
+/** The server does not let us do something on a subject. */
+export function denial(what: 'publish' | 'subscribe', subject: string): SetupRefusal {
+  return new SetupRefusal(`NATS does not let us ${what} to ${subject}; allow it in the permissions of the user`);
+}

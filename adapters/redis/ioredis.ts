@@ -27,6 +27,9 @@ const OWN = {
   scripts: undefined,
 } as const;
 
+/** So many Sentinels may hang before an attempt fails. */
+const PATIENCE = 4;
+
 class IoRedisWire implements RedisWire {
   readonly connected: Promise<void>;
   reported: Error | null = null;
@@ -42,7 +45,14 @@ class IoRedisWire implements RedisWire {
     isSharded: boolean,
     events: WireEvents,
   ) {
-    this.#client = template.duplicate({ ...OWN, ...address, connectTimeout: connectMs });
+    // Several Sentinels are asked within the time for one attempt, and one that hangs is passed over.
+    const patienceMs = template.options.sentinels ? Math.ceil(connectMs / PATIENCE) : connectMs;
+    this.#client = template.duplicate({
+      ...OWN,
+      ...address,
+      connectTimeout: patienceMs,
+      sentinelCommandTimeout: patienceMs,
+    });
     this.#isSharded = isSharded;
     this.#client.on('error', (cause: Error) => {
       this.reported = cause;
@@ -137,10 +147,16 @@ export class IoRedisClusterDriver extends IoRedisDriver {
       shardedSubscribers: false,
       scripts: undefined,
     });
+    // What it fails with in the end does not say why.
+    let reported: Error | null = null;
     own.on('error', () => {});
-    own.on('node error', () => {});
+    own.on('node error', (cause: Error) => {
+      reported = cause;
+    });
     try {
-      await own.connect();
+      await own.connect().catch((cause: unknown) => {
+        throw reported ?? cause;
+      });
       const masters = own.nodes('master');
       this.template ??= masters[0] ?? null;
       if (masters.length === 0) throw new Error('the cluster has no primaries');

@@ -22,7 +22,8 @@ const OWN = {
   url: undefined,
 } as const;
 
-class NodeRedisWire implements RedisWire {
+/** A connection by a duplicate of a client. */
+export class NodeRedisWire implements RedisWire {
   readonly connected: Promise<void>;
   readonly reported = null;
   readonly #client: NodeRedis;
@@ -171,10 +172,16 @@ export class NodeRedisClusterDriver extends NodeRedisDriver {
       clientSideCache: undefined,
       keyPrefix: undefined,
     });
-    own.on('error', () => {});
+    // What it fails with in the end does not say why.
+    let reported: Error | null = null;
+    own.on('error', (cause: Error) => {
+      reported = cause;
+    });
     own.on('node-error', () => {});
     try {
-      await own.connect();
+      await own.connect().catch((cause: unknown) => {
+        throw reported ?? cause;
+      });
       if (own.masters.length === 0) throw new Error('the cluster has no primaries');
       // The first that is there: a client of a node that is dead goes on trying, as the host's would.
       const first = Promise.any(own.masters.map(async (master) => own.nodeClient(master)));

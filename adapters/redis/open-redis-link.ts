@@ -6,9 +6,9 @@ import { withDeadline } from '../../src/timers.ts';
 import { ChannelGroup } from './channel-group.ts';
 import { RedisCalls } from './redis-calls.ts';
 import { RedisChannels } from './redis-channels.ts';
-import { RedisConnection } from './redis-connection.ts';
+import { type ConnectionHooks, RedisConnection } from './redis-connection.ts';
 import { driverOf } from './redis-drivers.ts';
-import { closedError } from './redis-errors.ts';
+import { closedError, RedisRefusal } from './redis-errors.ts';
 import type { RedisArgs, RedisLink, RedisLinkOptions, RedisScript } from './redis-link.ts';
 import { type RedisNode, RedisNodes } from './redis-nodes.ts';
 import { RedisPings } from './redis-pings.ts';
@@ -41,9 +41,10 @@ class OpenRedisLink implements RedisLink {
       throw cause;
     });
   });
-  readonly #firstReady: Promise<void>;
+  #firstReady!: Promise<void>;
   #onReady!: () => void;
   #onFailure!: (error: Error) => void;
+  #wasReady = false;
   #isClosed = false;
 
   constructor(driver: RedisDriver, options: RedisLinkOptions) {
@@ -51,17 +52,14 @@ class OpenRedisLink implements RedisLink {
     this.#options = options;
     this.isCluster = driver.isCluster;
     this.database = driver.database;
-    this.#firstReady = new Promise((resolve, reject) => {
-      this.#onReady = resolve;
-      this.#onFailure = reject;
-    });
-    this.#firstReady.catch(() => {});
+    this.#awaitReady();
     const { deadlineMs, probeMs, onMessage } = options;
     const slot = driver.isCluster ? slotOf : () => 0;
     this.#nodes = new RedisNodes(driver, deadlineMs, {
       create: (address) => this.#node(address),
       changed: () => this.#changed(),
       isWhole: () => this.#isWhole(),
+      refused: () => this.#refused(),
     });
     this.#calls = new RedisCalls(deadlineMs, {
       isCluster: driver.isCluster,
@@ -69,7 +67,8 @@ class OpenRedisLink implements RedisLink {
       at: (address, from) => this.#nodes.at(address, this.#addressOf(from)).commands,
       moved: (moved, address, from) => this.#nodes.moved(moved, address, this.#addressOf(from)),
       outdated: () => this.#nodes.outdated(),
-      demoted: (connection) => this.#demoted(connection),
+      demoted: (connection, cause) => this.#demoted(connection, cause),
+      refusal: () => this.#nodes.refusal,
     });
     this.#channels = new RedisChannels(deadlineMs, {
       slotOf: slot,
@@ -77,6 +76,7 @@ class OpenRedisLink implements RedisLink {
       restored: () => this.#listeners.emit('restored', null),
       complete: () => this.#settle(),
       outdated: () => this.#nodes.outdated(),
+      refusal: () => this.#nodes.refusal,
     });
     if (onMessage) {
       this.#probes = new RedisProbes(probeMs, {
@@ -107,6 +107,10 @@ class OpenRedisLink implements RedisLink {
     return this.#status;
   }
 
+  get outage(): Error | null {
+    return this.#status === 'ready' ? null : this.#whyNot();
+  }
+
   onStatus(listener: (status: BrokerStatus) => void): Unsubscribe {
     this.#listeners.add('status', listener);
     return () => this.#listeners.remove('status', listener);
@@ -118,6 +122,8 @@ class OpenRedisLink implements RedisLink {
   }
 
   ready(): Promise<void> {
+    const refusal = this.#wasReady ? null : this.#refusal();
+    if (refusal) return Promise.reject(refusal);
     return withDeadline(this.#firstReady, this.#options.deadlineMs, 'redis').catch((error: Error) => {
       const cause = this.#whyNot();
       if (!(error instanceof UsercastError) || error.code !== 'deadline' || !cause) throw error;
@@ -150,6 +156,14 @@ class OpenRedisLink implements RedisLink {
     this.#nodes.close();
   }
 
+  #awaitReady(): void {
+    this.#firstReady = new Promise((resolve, reject) => {
+      this.#onReady = resolve;
+      this.#onFailure = reject;
+    });
+    this.#firstReady.catch(() => {});
+  }
+
   #fail(error: Error): void {
     this.#onFailure(error);
     this.#calls.fail(error);
@@ -158,8 +172,13 @@ class OpenRedisLink implements RedisLink {
 
   #node(address: RedisAddress | null): RedisNode {
     const { deadlineMs, onMessage } = this.#options;
-    const open = (hooks: ConstructorParameters<typeof RedisConnection>[2]): RedisConnection =>
-      new RedisConnection((events) => this.#driver.open(address, deadlineMs, events), deadlineMs, hooks);
+    const open = (hooks: ConnectionHooks): RedisConnection =>
+      new RedisConnection(
+        (events) => this.#driver.open(address, deadlineMs, events),
+        deadlineMs,
+        !this.isCluster,
+        hooks,
+      );
     const commands: RedisConnection = open({
       up: () => {
         this.#calls.wake();
@@ -170,6 +189,7 @@ class OpenRedisLink implements RedisLink {
         this.#nodes.outdated();
         this.#calls.dropped(wire, isReplaced, commands);
       },
+      refused: () => this.#refused(),
       message: () => {},
       moved: () => {},
     });
@@ -179,10 +199,7 @@ class OpenRedisLink implements RedisLink {
     return { address, commands, group };
   }
 
-  #listening(
-    group: ChannelGroup,
-    open: (hooks: ConstructorParameters<typeof RedisConnection>[2]) => RedisConnection,
-  ): RedisConnection {
+  #listening(group: ChannelGroup, open: (hooks: ConnectionHooks) => RedisConnection): RedisConnection {
     const onMessage = this.#options.onMessage!;
     const connection: RedisConnection = open({
       up: () => {
@@ -194,6 +211,7 @@ class OpenRedisLink implements RedisLink {
         this.#nodes.outdated();
         group.down();
       },
+      refused: () => this.#refused(),
       message: (channel, message) => {
         if (!this.#probes?.heard(channel)) onMessage(channel, message);
       },
@@ -213,8 +231,7 @@ class OpenRedisLink implements RedisLink {
     this.#settle();
   }
 
-  #demoted(connection: RedisConnection): void {
-    const cause = new Error('the server is a replica');
+  #demoted(connection: RedisConnection, cause: Error): void {
     for (const { commands, group } of this.#nodes.all.values()) {
       if (commands !== connection) continue;
       commands.renew(cause, true);
@@ -243,6 +260,22 @@ class OpenRedisLink implements RedisLink {
     return this.#nodes.lastError;
   }
 
+  /** Why there is no connection at all, where waiting will not mend it. */
+  #refusal(): RedisRefusal | null {
+    const cause = this.#whyNot();
+    return cause instanceof RedisRefusal && ![...this.#nodes.all.values()].some(isUp) ? cause : null;
+  }
+
+  #refused(): void {
+    if (this.#isClosed) return;
+    this.#calls.wake();
+    this.#channels.refused();
+    const refusal = this.#refusal();
+    if (!refusal) return;
+    this.#onFailure(refusal);
+    this.#awaitReady();
+  }
+
   #lost(): void {
     if (this.#status === 'ready') this.#become('lost');
   }
@@ -251,6 +284,7 @@ class OpenRedisLink implements RedisLink {
     if (this.#isClosed || this.#status === 'ready') return;
     if (this.#channels.restoring === 0 && this.#isWhole()) this.#become('ready');
     else if (!this.#isUsable()) return;
+    this.#wasReady = true;
     this.#onReady();
   }
 

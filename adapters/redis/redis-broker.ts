@@ -70,11 +70,7 @@ class BrokerOnRedis implements RedisBroker {
   #prepared: Promise<void> | null = null;
 
   readonly counters = {
-    counts: async (userId: string) => {
-      const part = await this.#part(userId);
-      const { counts } = sliceOf((await this.#read(part, userId, null, 0)) as ReadReply);
-      return { ...counts };
-    },
+    counts: async (userId: string) => ({ ...(await this.read(userId, null, 0)).counts }),
   };
 
   constructor(options: ResolvedRedisBrokerOptions) {
@@ -102,6 +98,10 @@ class BrokerOnRedis implements RedisBroker {
 
   get status(): BrokerStatus {
     return this.#status;
+  }
+
+  get outage(): Error | null {
+    return this.#link.outage;
   }
 
   onStatus(listener: (status: BrokerStatus) => void): Unsubscribe {
@@ -137,18 +137,15 @@ class BrokerOnRedis implements RedisBroker {
 
   async read(userId: string, after: Position | null, limit: number): Promise<StreamSlice> {
     const part = await this.#part(userId);
-    return sliceOf((await this.#read(part, userId, after, limit)) as ReadReply);
-  }
-
-  #read(part: Part, userId: string, after: Position | null, limit: number): Promise<unknown> {
     const keys = [part.user(userId), part.stream(userId), part.marks(userId)];
-    return this.#run(scripts.READ, part, keys, [
+    const reply = await this.#run(scripts.READ, part, keys, [
       stampOf(this.#options),
       String(this.#options.positionMs),
       after?.epoch ?? '',
       String(after?.offset ?? 0),
       String(limit),
     ]);
+    return sliceOf(reply as ReadReply);
   }
 
   async tops(userIds: readonly string[]): Promise<ReadonlyMap<string, StreamTop>> {

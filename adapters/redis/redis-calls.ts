@@ -23,7 +23,9 @@ export interface CallRoutes {
   /** A reply said that our picture of the servers is old. */
   outdated(): void;
   /** The server answers as a replica. */
-  demoted(connection: RedisConnection): void;
+  demoted(connection: RedisConnection, cause: Error): void;
+  /** Why no server is known, where waiting will not mend it. */
+  refusal(): Error | null;
 }
 
 class Call extends Pending {
@@ -97,7 +99,7 @@ export class RedisCalls {
     for (const call of this.#deadlines) this.#reject(call, error);
   }
 
-  /** A connection came up, or slots have found their primary. */
+  /** A connection came up, or slots have found their primary, or there is no hope for either. */
   wake(): void {
     const waiting = [...this.#parked];
     this.#parked.clear();
@@ -159,6 +161,11 @@ export class RedisCalls {
   /** Waits for a connection that may come within the deadline, and for no other. */
   #park(call: Call, connection: RedisConnection | null): void {
     call.wire = null;
+    const refusal = connection ? connection.refusal : this.#routes.refusal();
+    if (refusal) {
+      this.#reject(call, refusal);
+      return;
+    }
     const mayCome =
       !connection?.wasUp ||
       call.attempts > 0 ||
@@ -181,7 +188,7 @@ export class RedisCalls {
     } else if (code === 'MOVED' || code === 'ASK') {
       this.#redirected(call, code, error, connection);
     } else {
-      if (code === 'READONLY' && !this.#routes.isCluster) this.#routes.demoted(connection);
+      if (code === 'READONLY' && !this.#routes.isCluster) this.#routes.demoted(connection, bare(error));
       else if (code === 'CLUSTERDOWN' || code === 'READONLY') this.#routes.outdated();
       this.#againSoon(call);
     }

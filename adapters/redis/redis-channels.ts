@@ -44,6 +44,8 @@ export interface ChannelHooks {
   complete(): void;
   /** A server does not have the slot any more. */
   outdated(): void;
+  /** Why no server is known, where waiting will not mend it. */
+  refusal(): Error | null;
 }
 
 /** The channels of a link, by name. */
@@ -80,6 +82,8 @@ export class RedisChannels {
     const channel = known ?? new Channel(name, this.hooks.slotOf(name));
     channel.group ??= this.hooks.group(channel.slot);
     const connection = channel.group?.connection;
+    const refusal = connection ? connection.refusal : this.hooks.refusal();
+    if (refusal) return Promise.reject(refusal);
     if (connection?.wasUp && connection.downForMs > PATIENCE_MS)
       return Promise.reject(unreachable(connection.lastError));
     this.#channels.set(name, channel);
@@ -124,13 +128,26 @@ export class RedisChannels {
     for (const donor of donors) donor.connection.renew(new Error('slots have moved'));
   }
 
+  /** Fails those that wait for a connection that cannot be made. */
+  refused(): void {
+    for (const channel of this.#channels.values()) {
+      const refusal = channel.group ? channel.group.connection.refusal : this.hooks.refusal();
+      if (!refusal || channel.waiters.length === 0) continue;
+      this.settle(channel, refusal);
+      if (!channel.isRestoring) this.unsubscribe(channel.name);
+    }
+  }
+
   expired(waiter: Waiter): void {
     const { channel } = waiter;
     channel.waiters = channel.waiters.filter((one) => one !== waiter);
     const connection = channel.group?.connection;
     const { deadlineMs } = this.#deadlines;
     if (connection?.wasUp && !connection.wire) waiter.reject(unreachable(connection.lastError));
-    else waiter.reject(new UsercastError('deadline', `redis did not subscribe within ${deadlineMs} ms`));
+    else {
+      const why = connection?.wire || !connection?.lastError ? '' : `: ${connection.lastError.message}`;
+      waiter.reject(new UsercastError('deadline', `redis did not subscribe within ${deadlineMs} ms${why}`));
+    }
     // Whoever asked has given up: what comes of it would be nobody's.
     if (channel.waiters.length === 0 && channel.state !== 'on' && !channel.isRestoring) this.unsubscribe(channel.name);
   }

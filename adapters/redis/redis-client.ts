@@ -1,8 +1,9 @@
 // The host's own clients: one structural type for all of them, and telling them apart when the program runs.
 
 /**
- * A client of the host: of `redis` (node-redis 5 or later) what `createClient` or `createCluster` made, of `ioredis` (5 or
- * later) a `Redis`, also with Sentinels, or a `Cluster`. Connected or not: it is never used, only duplicated.
+ * A client of the host: of `redis` (node-redis 5 or later) what `createClient`, `createCluster` or, from 6 on, `createSentinel`
+ * made, of `ioredis` (5 or later) a `Redis`, also with Sentinels, or a `Cluster`. Connected or not: it is never used, only
+ * duplicated.
  */
 export interface RedisClient {
   duplicate(...overrides: never[]): unknown;
@@ -37,9 +38,24 @@ export interface NodeRedisCluster {
   nodeClient(node: object): NodeRedis | Promise<NodeRedis>;
 }
 
+/** What is used of node-redis' client for Sentinels. */
+export interface NodeRedisSentinel {
+  duplicate(overrides: object): NodeRedisSentinel;
+  connect(): Promise<unknown>;
+  destroy(): Promise<unknown>;
+  on(event: string, listener: (...details: never[]) => void): unknown;
+  /** Hands the client of the primary on. */
+  _execute<T>(isReadonly: boolean, task: (primary: NodeRedis) => Promise<T>): Promise<T>;
+}
+
 /** What is used of ioredis' client. */
 export interface IoRedis {
-  readonly options: { readonly host?: string; readonly port?: number; readonly db?: number };
+  readonly options: {
+    readonly host?: string;
+    readonly port?: number;
+    readonly db?: number;
+    readonly sentinels?: readonly unknown[] | null;
+  };
   /** Absent while there is no connection. */
   readonly stream?: { cork(): void; uncork(): void };
   duplicate(overrides: object): IoRedis;
@@ -67,11 +83,12 @@ export interface IoRedisCluster {
 export type KnownClient =
   | { readonly kind: 'node-redis'; readonly client: NodeRedis }
   | { readonly kind: 'node-redis-cluster'; readonly client: NodeRedisCluster }
+  | { readonly kind: 'node-redis-sentinel'; readonly client: NodeRedisSentinel }
   | { readonly kind: 'ioredis'; readonly client: IoRedis }
   | { readonly kind: 'ioredis-cluster'; readonly client: IoRedisCluster };
 
 const PASS =
-  'client must be a client of redis (createClient or createCluster, 5 or later) or of ioredis (Redis or Cluster, 5 or later)';
+  'client must be a client of redis (createClient or createCluster of 5 or later, createSentinel of 6) or of ioredis (Redis or Cluster, 5 or later)';
 
 /**
  * Says whose client it is.
@@ -92,12 +109,14 @@ export function knownClient(value: unknown): KnownClient {
     if (has('sendCommand', 'nodeClient') && 'masters' in value) {
       return { kind: 'node-redis-cluster', client: value as unknown as NodeRedisCluster };
     }
+    if (has('sendCommand', 'getMasterNode', '_execute')) {
+      return { kind: 'node-redis-sentinel', client: value as unknown as NodeRedisSentinel };
+    }
     if (has('sendCommand', 'sSubscribe', 'destroy') && !has('getMasterNode')) {
       return { kind: 'node-redis', client: value as unknown as NodeRedis };
     }
   }
-  if (has('getMasterNode') || has('getSentinelNode') || has('acquire')) {
-    throw new TypeError(`${PASS}, got a sentinel or a pool of redis; for Sentinel pass ioredis' Redis with sentinels`);
-  }
+  if (has('getMasterNode'))
+    throw new TypeError(`${PASS}, got a sentinel of redis before 6: pass ioredis' with sentinels`);
   throw new TypeError(`${PASS}, got another object`);
 }

@@ -2,6 +2,7 @@
 
 import { IoRedisClusterDriver, IoRedisDriver } from './ioredis.ts';
 import { NodeRedisClusterDriver, NodeRedisDriver, UrlDriver } from './node-redis.ts';
+import { NodeRedisSentinelDriver } from './node-redis-sentinel.ts';
 import { knownClient } from './redis-client.ts';
 import type { RedisConnectionSource } from './redis-link.ts';
 import type { RedisDriver } from './redis-wire.ts';
@@ -18,6 +19,8 @@ export function driverOf(source: RedisConnectionSource): RedisDriver {
       return new NodeRedisDriver(known.client, known.client.options?.database ?? 0);
     case 'node-redis-cluster':
       return new NodeRedisClusterDriver(known.client);
+    case 'node-redis-sentinel':
+      return new NodeRedisSentinelDriver(known.client);
     case 'ioredis':
       return new IoRedisDriver(known.client);
     case 'ioredis-cluster':

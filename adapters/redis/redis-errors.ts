@@ -21,6 +21,9 @@ export function redirection(error: unknown): { slot: number; host: string; port:
   return words ? { slot: Number(words[1]), host: words[2] ?? '', port: Number(words[3]) } : null;
 }
 
+/** What the server says of more than one line, or to somebody else; to an unknown command, what came with it: a password. */
+const ASIDES = /, with args beginning|, otherwise the HELLO|\. If you want to connect/;
+
 /**
  * The same failure without what the libraries hang on their errors: the words of the command, a password among them when it
  * was AUTH that failed.
@@ -29,14 +32,49 @@ export function bare(cause: unknown): Error {
   const error = cause instanceof Error ? cause : new Error('unknown');
   // An AggregateError of several addresses has no message of its own.
   const message = error.message || String((error as NodeJS.ErrnoException).code ?? error.name);
-  // To an unknown command the server says what came with it: for HELLO and AUTH, the password.
-  return new Error(message.split(', with args beginning', 1)[0]!.slice(0, 200));
+  return new Error(message.split(ASIDES, 1)[0]!.slice(0, 200));
 }
+
+/** What to change where the server says no, by the first word of its reply. */
+const ADVICE: Readonly<Record<string, string>> = {
+  WRONGPASS: 'change the user or the password that url or the client has',
+  NOAUTH: 'give the user and the password in url or to the client',
+  NOPERM: 'allow it in the ACL of the user',
+};
 
 /** For a reply that another attempt would get again. */
 export function refused(cause: unknown): UsercastError {
   const plain = bare(cause);
-  return new UsercastError('broker_unavailable', `redis refused: ${plain.message}`, { cause: plain });
+  const advice = ADVICE[replyCode(plain) ?? ''];
+  const message = `redis refused: ${plain.message.replace(/\.$/, '')}${advice ? `; ${advice}` : ''}`;
+  return new UsercastError('broker_unavailable', message, { cause: plain });
+}
+
+/** Why no connection can be made until something is changed. Those who wait for one are told at once. */
+export class RedisRefusal extends UsercastError {
+  constructor(message: string, cause: Error) {
+    super('broker_unavailable', message, { cause });
+  }
+}
+
+/** Why a connection could not be made: a `RedisRefusal` where the next attempt would end alike. */
+export function unconnected(cause: unknown): Error {
+  if (cause instanceof RedisRefusal) return cause;
+  const plain = bare(cause);
+  const { code: name = '', reason } = (cause ?? {}) as { readonly code?: unknown; readonly reason?: unknown };
+  if (/CERT|ISSUER|INVALID_CA|HOSTNAME|LEAF_SIGNATURE/.test(String(name)) && !/ALERT/.test(String(name))) {
+    const advice = 'name its CA in NODE_EXTRA_CA_CERTS, or pass your own client with TLS options';
+    return new RedisRefusal(`the certificate of redis was refused: ${plain.message}; ${advice}`, plain);
+  }
+  if (typeof reason === 'string' && /ERR_SSL_/.test(String(name))) {
+    const advice = 'use redis:// for a server without TLS, or pass your own client with TLS options';
+    return new RedisRefusal(`TLS with redis failed: ${reason}; ${advice}`, new Error(reason));
+  }
+  const code = replyCode(plain);
+  const isFull = /max number of clients/.test(plain.message);
+  if (code === null || isPassing(code) || code === 'MISCONF' || isFull) return plain;
+  const { message } = refused(plain);
+  return new RedisRefusal(message, plain);
 }
 
 /** For a call that found no connection, or lost it. */

@@ -58,6 +58,8 @@ export interface RedisLink {
   readonly database: number;
   /** `ready` when both connections are up and every channel is subscribed to; each loss, of one node too, is followed by another `ready`. */
   readonly status: BrokerStatus;
+  /** Why the status is not `ready`, as far as that is known; null while it is. */
+  readonly outage: Error | null;
   onStatus(listener: (status: BrokerStatus) => void): Unsubscribe;
   /**
    * Called when channels of any server are on again after they were not, whatever became of the others: what was published
@@ -68,7 +70,8 @@ export interface RedisLink {
   /**
    * Resolves when the servers are connected to for the first time. Those of a cluster that cannot be reached are not waited
    * for as long as there is another, so the status may still be `connecting`.
-   * @throws UsercastError `deadline` after `deadlineMs`, `closed`
+   * @throws UsercastError `broker_unavailable` at once where the server or its certificate was refused, or refused us: the
+   *   message says what to change; `deadline` after `deadlineMs`, `closed`
    */
   ready(): Promise<void>;
   /**

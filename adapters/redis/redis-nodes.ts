@@ -3,7 +3,7 @@
 import { setTimer, type Timer, withDeadline } from '../../src/timers.ts';
 import type { ChannelGroup } from './channel-group.ts';
 import type { RedisConnection } from './redis-connection.ts';
-import { bare } from './redis-errors.ts';
+import { RedisRefusal, unconnected } from './redis-errors.ts';
 import type { RedisAddress, RedisDriver, RedisWire } from './redis-wire.ts';
 import { SLOTS, type SlotRange, slotRanges } from './slots.ts';
 
@@ -23,6 +23,8 @@ export interface NodeHooks {
   changed(): void;
   /** All nodes are connected to; asked while they are not. */
   isWhole(): boolean;
+  /** No node lets itself be asked, until something is changed. */
+  refused(): void;
 }
 
 const ASK_WITHIN_MS = 1_000;
@@ -54,6 +56,11 @@ export class RedisNodes {
     this.#driver = driver;
     this.#connectMs = connectMs;
     this.#hooks = hooks;
+  }
+
+  /** Why the cluster's nodes are not known, where waiting will not mend it. */
+  get refusal(): RedisRefusal | null {
+    return this.#slots.length === 0 && this.lastError instanceof RedisRefusal ? this.lastError : null;
   }
 
   start(): void {
@@ -105,7 +112,8 @@ export class RedisNodes {
       const owners = await this.#owners();
       if (!this.#isClosed) this.#apply(owners);
     } catch (cause) {
-      this.lastError = bare(cause);
+      this.lastError = unconnected(cause);
+      if (this.refusal) this.#hooks.refused();
     }
     this.#isAsking = false;
     const isCovered = this.#slots.length === SLOTS && !this.#slots.includes(null);
@@ -122,7 +130,7 @@ export class RedisNodes {
       try {
         return await this.#ask(wire, address);
       } catch (cause) {
-        this.lastError = bare(cause);
+        this.lastError = unconnected(cause);
       }
     }
     for (const seed of await this.#driver.seeds(this.#connectMs)) {
@@ -131,7 +139,7 @@ export class RedisNodes {
         await withDeadline(wire.connected, this.#connectMs, 'redis');
         return await this.#ask(wire, seed);
       } catch (cause) {
-        this.lastError = bare(cause);
+        this.lastError = unconnected(cause);
       } finally {
         wire.destroy();
       }

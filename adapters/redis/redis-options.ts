@@ -6,9 +6,12 @@ import { knownClient, type RedisClient } from './redis-client.ts';
 
 /** Where Redis is: one of the two. */
 export interface RedisConnectionOptions {
-  /** `redis://` or `rediss://`, for the `redis` package (5 or later); several are start nodes of a cluster. */
+  /**
+   * `redis://` or `rediss://`, for the `redis` package (5 or later); several are start nodes of a cluster. Certificates are
+   * checked; an authority of your own is named in `NODE_EXTRA_CA_CERTS`.
+   */
   readonly url?: string | readonly string[];
-  /** The host's own client, node-redis or ioredis, single or cluster: it is duplicated, never used or closed. */
+  /** The host's own client, node-redis or ioredis, single, with Sentinels or cluster: it is duplicated, never used or closed. */
   readonly client?: RedisClient;
   /** The first part of every key and channel, without braces. Default `usercast`. */
   readonly prefix?: string;

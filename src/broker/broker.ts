@@ -77,7 +77,10 @@ export interface StreamSlice {
   readonly markAgeMs?: number;
 }
 
-/** Receives what a user's stream carries, in stream order. Never throws. */
+/**
+ * Receives what a user's stream carries, in stream order. Where the broker is not `reliable`, a publication may be lost, or
+ * come twice or out of turn, as long as its `previousTag` is not the tag of an entry that it does not follow. Never throws.
+ */
 export interface StreamListener {
   publication(publication: Publication): void;
   /** A volatile message: outside of the stream. */
@@ -117,6 +120,8 @@ export interface Broker {
   /** Nothing can get lost between `publish` and this process's subscribers: positions need no checks. Absent: it can. */
   readonly reliable?: true;
   readonly status: BrokerStatus;
+  /** Why the status is not `ready`, for the `error` event of a broker that stays away. Absent or null: it does not know. */
+  readonly outage?: Error | null;
   onStatus(listener: (status: BrokerStatus) => void): Unsubscribe;
   close(): Promise<void>;
 }

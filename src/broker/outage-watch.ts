@@ -18,7 +18,10 @@ export function watchOutages(broker: Broker, patienceMs: number, onOutage: (caus
   const tell = (): void => {
     if (broker.status === 'ready') return;
     const state = broker.status === 'connecting' ? 'was never connected to' : 'has been lost';
-    onOutage(new UsercastError('broker_unavailable', `the broker ${state} for ${patienceMs} ms`));
+    const cause = broker.outage ?? null;
+    const why = cause ? `: ${cause.message}` : '';
+    const message = `the broker ${state} for ${patienceMs} ms${why}`;
+    onOutage(new UsercastError('broker_unavailable', message, cause ? { cause } : {}));
   };
   const stopListening = broker.onStatus(follow);
   follow();

@@ -4,7 +4,7 @@ import { watchOutages } from '../../src/broker/outage-watch.ts';
 
 let told: string[];
 let listeners: Set<(status: BrokerStatus) => void>;
-let broker: { status: BrokerStatus };
+let broker: { status: BrokerStatus; outage?: Error | null };
 let end: () => void;
 
 function is(status: BrokerStatus): void {
@@ -50,4 +50,10 @@ it('tells of each long outage, and of no short one', () => {
     expect(told).toHaveLength(outage);
   }
   expect(told[0]).toBe('broker_unavailable: the broker has been lost for 4000 ms');
+});
+
+it('says why, where the broker knows', () => {
+  broker.outage = new Error('READONLY');
+  vi.advanceTimersByTime(4_000);
+  expect(told).toEqual(['broker_unavailable: the broker was never connected to for 4000 ms: READONLY']);
 });

@@ -61,6 +61,12 @@ export const NEEDS = {
     packages: ['nats-server'],
     advice: { macos: 'brew install nats-server', other: "your system's packages, or https://docs.nats.io" },
   },
+  openssl: {
+    what: 'the openssl command',
+    programs: ['openssl'],
+    packages: ['openssl'],
+    advice: { macos: 'brew install openssl', other: "your system's packages" },
+  },
 };
 
 /** @param {string} file */

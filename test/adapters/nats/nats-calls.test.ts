@@ -41,7 +41,7 @@ describe('calls', () => {
 
   it('are answered each by its own reply, in any order, once', async () => {
     const { connection, answer, receive } = fakeConnection();
-    const calls = new NatsCalls(connection);
+    const calls = new NatsCalls(connection, () => {});
     const settled: string[] = [];
     const one = calls.request('a', NOTHING, usual).then(() => settled.push('one'));
     const two = calls.request('b', NOTHING, usual).then(() => settled.push('two'));
@@ -56,7 +56,7 @@ describe('calls', () => {
 
   it('end with their time, those that were sent and those that wait', async () => {
     const { connection, sent } = fakeConnection();
-    const calls = new NatsCalls(connection);
+    const calls = new NatsCalls(connection, () => {});
     const all = Array.from({ length: 1_200 }, () => calls.request('a', NOTHING, usual));
     const outcomes = Promise.allSettled(all);
     expect(sent).toHaveLength(1_000);
@@ -69,7 +69,7 @@ describe('calls', () => {
 
   it('wait until there is room, and are refused where too many do', async () => {
     const { connection, sent, answer } = fakeConnection();
-    const calls = new NatsCalls(connection);
+    const calls = new NatsCalls(connection, () => {});
     const all = Array.from({ length: 10_000 }, () => calls.request('a', NOTHING, usual));
     await expect(calls.request('a', NOTHING, usual)).rejects.toMatchObject({ code: 'overloaded' });
     for (let i = 0; i < 10_000; i++) answer(i);
@@ -79,7 +79,7 @@ describe('calls', () => {
 
   it('overtake those that wait when they are urgent', async () => {
     const { connection, sent, answer } = fakeConnection();
-    const calls = new NatsCalls(connection);
+    const calls = new NatsCalls(connection, () => {});
     for (let i = 0; i < 2_000; i++) calls.request('a', NOTHING, usual).catch(() => {});
     const urgent = calls.request('urgent', NOTHING, { ...usual, isUrgent: true });
     const echo = calls.echo(1_000);
@@ -91,7 +91,7 @@ describe('calls', () => {
 
   it('all fail at once when they are told to, and later ones do not', async () => {
     const { connection, answer, sent } = fakeConnection();
-    const calls = new NatsCalls(connection);
+    const calls = new NatsCalls(connection, () => {});
     const all = Promise.allSettled(Array.from({ length: 1_500 }, () => calls.request('a', NOTHING, usual)));
     calls.failAll(() => new Error('gone'));
     for (const outcome of await all) expect(outcome).toMatchObject({ reason: { message: 'gone' } });
@@ -102,7 +102,7 @@ describe('calls', () => {
 
   it('that the client refuses reject, and take no room', async () => {
     const { connection } = fakeConnection();
-    const refused = new NatsCalls(connection).request('bad subject', NOTHING, usual);
+    const refused = new NatsCalls(connection, () => {}).request('bad subject', NOTHING, usual);
     await expect(refused).rejects.toMatchObject({ code: 'broker_unavailable' });
   });
 });

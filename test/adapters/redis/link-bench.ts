@@ -34,7 +34,7 @@ export class LinkBench {
 
   constructor(
     connection: RedisLinkOptions['connection'],
-    { deadlineMs = 4_000, probeMs = 5_000, probed = [] as string[], listens = true } = {},
+    { deadlineMs = 8_000, probeMs = 5_000, probed = [] as string[], listens = true } = {},
   ) {
     this.probed = probed;
     const onMessage = (channel: string, message: string): void => {
@@ -72,12 +72,12 @@ export class LinkBench {
     await eventually(`${channel} is heard`, () => this.messages.includes(`${channel} ${message}`));
   }
 
-  became(status: BrokerStatus, withinMs = 5_000): Promise<void> {
+  became(status: BrokerStatus, withinMs = 15_000): Promise<void> {
     return eventually(`the link is ${status}`, () => this.link.status === status, withinMs);
   }
 
   /** Resolves when it was lost, since `from`, and is ready again. */
-  async lostAndBack(from: number, withinMs = 5_000): Promise<void> {
+  async lostAndBack(from: number, withinMs = 15_000): Promise<void> {
     const isBack = () => this.statuses.slice(from).includes('lost') && this.link.status === 'ready';
     await eventually('the link was lost and is back', isBack, withinMs);
   }

@@ -156,14 +156,17 @@ describe('the client of the host', () => {
 
 describe('what cannot be used', () => {
   const pool = createClientPool({ url: 'redis://127.0.0.1:1' });
-  const sentinel = createSentinel({ name: 'primary', sentinelRootNodes: [{ host: '127.0.0.1', port: 1 }] });
+  /** As it was before 6. */
+  const sentinel = new Proxy(createSentinel({ name: 'primary', sentinelRootNodes: [] }), {
+    get: (target, name) => (name === 'duplicate' ? undefined : Reflect.get(target, name)),
+  });
   it.each([
     ['nothing', undefined, /client must be .* got undefined/],
     ['an address', 'redis://:s3cret@localhost', /give an address as url/],
     ['an object', { host: 'localhost' }, /got another object/],
     ['an emitter', new EventEmitter(), /client must be/],
     ['a pool', pool, /client must be/],
-    ['a sentinel of node-redis', sentinel, /for Sentinel pass ioredis' Redis/],
+    ['a sentinel of redis 5', sentinel, /a sentinel of redis before 6: pass ioredis' with sentinels/],
     ['a pipeline', new Redis({ lazyConnect: true }).pipeline(), /client must be/],
   ])('is refused as client: %s', (_, client, message) => {
     expect(() => openRedisLink(options({ client }))).toThrow(TypeError);

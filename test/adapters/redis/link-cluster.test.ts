@@ -26,7 +26,7 @@ const ends: (() => unknown)[] = [];
 
 beforeAll(async () => {
   cluster = await startRedisCluster({ config: ['--cluster-require-full-coverage', 'no'] });
-}, 40_000);
+});
 afterAll(() => cluster.close());
 beforeEach(async () => {
   for (const node of cluster.nodes) await node.cli('FLUSHALL');
@@ -98,7 +98,7 @@ describe.each(Object.entries(WAYS))('a link to a cluster by %s', (_, way) => {
   });
 
   it('follows a slot that moves, is lost and back, and goes on calling all the while', async () => {
-    const bench = await subscribed(open(way(cluster.urls), { probeMs: 500, probed: ['{tag 3}probe'] }));
+    const bench = await subscribed(open(way(cluster.urls), { probeMs: 1_000, probed: ['{tag 3}probe'] }));
     for (const tag of TAGS) await bench.increment(tag);
     const from = bench.statuses.length;
     let calls = 1;
@@ -149,7 +149,7 @@ async function connectionsOf(node: RedisServer): Promise<number> {
 describe.each(Object.entries(WAYS))('a link to a cluster whose nodes die, by %s', (_, way) => {
   it('goes on with the other nodes at once, and with the dead one when it is back', async () => {
     const victim = (await cluster.primaryOf(slotOf('{tag 0}')))!;
-    const bench = await subscribed(open(way(cluster.urls), { deadlineMs: 1_000 }));
+    const bench = await subscribed(open(way(cluster.urls), { deadlineMs: 2_000 }));
     const from = bench.statuses.length;
     await victim.kill();
     await bench.became('lost');
@@ -157,16 +157,16 @@ describe.each(Object.entries(WAYS))('a link to a cluster whose nodes die, by %s'
     const outcomes = await Promise.all(TAGS.slice(1).map((tag) => outcome(bench.increment(tag))));
     expect(outcomes.filter((one) => one === 1).length).toBeGreaterThan(4);
     expect(await outcome(bench.increment('{tag 0}'))).toMatch(/deadline|broker_unavailable/);
-    expect(performance.now() - startMs).toBeLessThan(3_500);
+    expect(performance.now() - startMs).toBeLessThan(7_000);
     await victim.start();
     await cluster.settled();
-    await bench.lostAndBack(from, 10_000);
+    await bench.lostAndBack(from, 30_000);
     await hearsAll(bench);
-  }, 30_000);
+  }, 120_000);
 
   it('tells that channels of a live node are back while another one is dead', async () => {
     const victim = (await cluster.primaryOf(slotOf('{tag 0}')))!;
-    const bench = await subscribed(open(way(cluster.urls), { deadlineMs: 1_000 }));
+    const bench = await subscribed(open(way(cluster.urls), { deadlineMs: 2_000 }));
     const alive = cluster.nodes.find((node) => node !== victim)!;
     const theirs: string[] = [];
     for (const tag of TAGS) if ((await cluster.primaryOf(slotOf(tag))) === alive) theirs.push(tag);
@@ -182,15 +182,15 @@ describe.each(Object.entries(WAYS))('a link to a cluster whose nodes die, by %s'
       await victim.start();
       await cluster.settled();
     }
-    await bench.became('ready', 10_000);
+    await bench.became('ready', 30_000);
     await eventually('the rest is told', () => bench.restored.length > 1);
     await hearsAll(bench);
-  }, 30_000);
+  }, 120_000);
 
   it('begins while a node is dead, and is ready when that is back', async () => {
     const victim = (await cluster.primaryOf(slotOf('{tag 0}')))!;
     await victim.kill();
-    const bench = open(way(cluster.urls), { deadlineMs: 2_000 });
+    const bench = open(way(cluster.urls), { deadlineMs: 4_000 });
     try {
       await bench.link.ready();
       expect(bench.link.status).toBe('connecting');
@@ -200,25 +200,25 @@ describe.each(Object.entries(WAYS))('a link to a cluster whose nodes die, by %s'
       await victim.start();
       await cluster.settled();
     }
-    await bench.became('ready', 10_000);
+    await bench.became('ready', 30_000);
     expect(bench.statuses).toEqual(['ready']);
-  }, 30_000);
+  }, 120_000);
 
   it('goes over to the replica of a primary that was killed', async () => {
-    const own = await startRedisCluster({ replicas: 1, nodeTimeoutMs: 600 });
+    const own = await startRedisCluster({ replicas: 1, nodeTimeoutMs: 1_000 });
     ends.push(() => own.close());
-    const bench = await subscribed(open(way(own.urls.slice(0, 3)), { deadlineMs: 8_000 }));
+    const bench = await subscribed(open(way(own.urls.slice(0, 3)), { deadlineMs: 20_000 }));
     for (const tag of TAGS) await bench.increment(tag);
     const from = bench.statuses.length;
     const victim = await own.killPrimaryOf(slotOf('{tag 0}'));
     // A replica that was behind would begin again at 1.
     expect([1, 2]).toContain(await bench.increment('{tag 0}'));
     await own.settled();
-    await bench.lostAndBack(from, 10_000);
+    await bench.lostAndBack(from, 30_000);
     await hearsAll(bench);
     await victim.start();
     await own.settled();
     await hearsAll(bench);
     expect(bench.link.status).toBe('ready');
-  }, 60_000);
+  }, 180_000);
 });

@@ -54,6 +54,9 @@ async function ownServer(options?: Parameters<typeof startRedis>[0]): Promise<Re
   return own;
 }
 
+/** So much later than they are due may things be on a busy machine. */
+const BUSY_MS = 2_000;
+
 /** Everything that a log may show of an error. */
 const shown = (error: unknown): string => inspect(error, { depth: null, showHidden: true });
 
@@ -95,7 +98,7 @@ describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
     expect(await bench.link.run(store, ['known'], args)).toBe('3');
     await own.cli('REPLICAOF', '127.0.0.1', String(await freePort()));
     const call = bench.link.run(store, ['known'], args);
-    await eventually('it was refused', () => known > 4);
+    await bench.became('lost');
     known = 100;
     await own.cli('REPLICAOF', 'NO', 'ONE');
     expect(Number(await call)).toBeGreaterThan(100);
@@ -117,7 +120,7 @@ describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
   });
 
   it('gives up at the deadline when there is no server', async () => {
-    const bench = open(way(`redis://127.0.0.1:${await freePort()}`), { deadlineMs: 300 });
+    const bench = open(way(`redis://127.0.0.1:${await freePort()}`), { deadlineMs: 1_000 });
     const calls = [bench.link.ready(), bench.increment('never'), bench.link.subscribe('never')];
     expect(await Promise.all(calls.map(outcome))).toEqual(['deadline', 'deadline', 'deadline']);
     await expect(bench.link.ready()).rejects.toThrow(/ECONNREFUSED/);
@@ -133,7 +136,7 @@ describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
     await bench.became('lost');
     const startMs = performance.now();
     expect(await outcome(bench.increment('away'))).toBe('broker_unavailable');
-    expect(performance.now() - startMs).toBeLessThan(500);
+    expect(performance.now() - startMs).toBeLessThan(4_000);
     await own.start();
     await bench.lostAndBack(from);
     expect(await bench.increment('away')).toBe(1);
@@ -225,7 +228,7 @@ describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
 
   it('settles calls to a server that stands still by their deadline, then fails them at once, and is back after it', async () => {
     const own = await ownServer();
-    const bench = open(way(own.url), { deadlineMs: 400, probeMs: 400, probed: ['probe'] });
+    const bench = open(way(own.url), { deadlineMs: 1_000, probeMs: 1_500, probed: ['probe'] });
     await bench.link.subscribe('frozen');
     await bench.link.ready();
     const from = bench.statuses.length;
@@ -233,7 +236,7 @@ describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
     try {
       const startMs = performance.now();
       expect(await outcome(bench.increment('frozen'))).toBe('deadline');
-      expect(performance.now() - startMs).toBeLessThan(1_000);
+      expect(performance.now() - startMs).toBeLessThan(4_000);
       await bench.became('lost');
       expect(await outcome(bench.increment('frozen'))).toBe('broker_unavailable');
     } finally {
@@ -246,14 +249,14 @@ describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
   it.each(['up', 'down'] as const)('notices within two intervals that nothing goes %s any more', async (direction) => {
     const probeMs = 1_000;
     const { proxy, url } = await proxied();
-    const bench = open(way(url), { deadlineMs: 500, probeMs, probed: ['probe of proxied'] });
+    const bench = open(way(url), { probeMs, probed: ['probe of proxied'] });
     await bench.link.subscribe('half-dead');
     await bench.link.ready();
     const from = bench.statuses.length;
     proxy.drop(direction, 'open');
     const startMs = performance.now();
-    await eventually('it is noticed', () => bench.statuses.length > from, 2 * probeMs + 300);
-    expect(performance.now() - startMs).toBeLessThan(2 * probeMs + 300);
+    await eventually('it is noticed', () => bench.statuses.length > from);
+    expect(performance.now() - startMs).toBeLessThan(2 * probeMs + BUSY_MS);
     await bench.lostAndBack(from);
     await bench.hears('half-dead');
   });
@@ -261,23 +264,23 @@ describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
   it.each(['up', 'down'] as const)(
     'notices it within two intervals where nothing is listened to, %s',
     async (direction) => {
-      const probeMs = 500;
+      const probeMs = 1_000;
       const { proxy, url } = await proxied();
-      const bench = open(way(url), { deadlineMs: 500, probeMs, listens: false });
+      const bench = open(way(url), { probeMs, listens: false });
       await bench.link.ready();
       await passed(2 * probeMs);
       expect(bench.statuses).toEqual(['ready']);
       proxy.drop(direction, 'open');
-      await eventually('it is noticed', () => bench.statuses.length > 1, 2 * probeMs + 300);
+      await eventually('it is noticed', () => bench.statuses.length > 1, 2 * probeMs + BUSY_MS);
       await bench.became('ready');
       expect(await bench.increment('half-dead')).toBe(1);
     },
   );
 
   it('calls nothing dead that is alive', async () => {
-    const bench = open(way(server.url), { probeMs: 100, probed: ['probe one', 'probe two'] });
+    const bench = open(way(server.url), { probeMs: 500, probed: ['probe one', 'probe two'] });
     await bench.link.ready();
-    await passed(1_500);
+    await passed(2_500);
     expect(bench.statuses).toEqual(['ready']);
     expect(bench.messages).toEqual([]);
   });
@@ -327,7 +330,7 @@ describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
   it('shows no password when the server refuses it', async () => {
     const own = await ownServer();
     await own.cli('CONFIG', 'SET', 'requirepass', 'the-right-one');
-    const bench = open(way(`redis://:s3cret-password@127.0.0.1:${own.port}`), { deadlineMs: 300 });
+    const bench = open(way(`redis://:s3cret-password@127.0.0.1:${own.port}`), { deadlineMs: 1_500 });
     const errors = await Promise.all(
       [bench.link.ready(), bench.increment('x'), bench.link.subscribe('x')].map((call) =>
         call.then(
@@ -345,7 +348,7 @@ describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
 
   it('shows no password when the server does not know the command that holds it', async () => {
     const own = await ownServer({ config: ['--rename-command', 'HELLO', '', '--rename-command', 'AUTH', ''] });
-    const bench = open(way(`redis://:s3cret@127.0.0.1:${own.port}`), { deadlineMs: 300 });
+    const bench = open(way(`redis://:s3cret@127.0.0.1:${own.port}`), { deadlineMs: 1_500 });
     const calls = [bench.link.ready(), bench.increment('x'), bench.link.subscribe('x')];
     const errors = await Promise.all(calls.map((call) => call.catch((error: unknown) => error)));
     for (const error of errors) {
@@ -397,7 +400,7 @@ describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
 describe('the probes', () => {
   it('are what notices: without them a half-dead connection stays', async () => {
     const { proxy, url } = await proxied();
-    const bench = open({ url }, { deadlineMs: 300, probeMs: 300 });
+    const bench = open({ url }, { probeMs: 300 });
     await bench.link.subscribe('unwatched');
     await bench.link.ready();
     proxy.drop('down', 'open');

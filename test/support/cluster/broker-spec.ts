@@ -11,14 +11,16 @@ import { type Broker, type CounterStore, type MemoryBrokerOptions, memoryBroker 
 import { type BrokerFaults, type FaultyBroker, faultyBroker } from '../../../src/testing/index.ts';
 import { type Sabotage, sabotaged } from './sabotage.ts';
 
+export type HostClientKind = 'node-redis' | 'ioredis' | 'node-redis with Sentinels' | 'ioredis with Sentinels';
+
 /** `options` are those of the broker, as far as they are data. */
 export type BrokerSpec = (
   | { readonly kind: 'memory'; readonly options?: MemoryBrokerOptions }
   | {
       readonly kind: 'redis';
       readonly options: Omit<RedisBrokerOptions, 'client'> & { readonly url: string | readonly string[] };
-      /** By a client of this kind that the host made, instead of by the URL; several URLs are a cluster. */
-      readonly client?: 'node-redis' | 'ioredis';
+      /** By a client of this kind that the host made, instead of by the URL; several URLs are a cluster, or Sentinels with what they call the primary as path. */
+      readonly client?: HostClientKind;
     }
   | {
       readonly kind: 'nats';
@@ -45,8 +47,18 @@ export interface OpenBroker {
 }
 
 /** Made, and never connected: the broker makes its own after it. A package takes its time to load, so only when it is used. */
-async function hostClient(kind: 'node-redis' | 'ioredis', url: string | readonly string[]): Promise<RedisClient> {
+async function hostClient(kind: HostClientKind, url: string | readonly string[]): Promise<RedisClient> {
   const urls = typeof url === 'string' ? null : [...url];
+  const places = [url].flat().map((one) => ({ host: new URL(one).hostname, port: Number(new URL(one).port) }));
+  const name = new URL(String([url].flat()[0])).pathname.slice(1);
+  if (kind === 'ioredis with Sentinels') {
+    const { Redis: IoRedis } = await import('ioredis');
+    return new IoRedis({ sentinels: places, name, lazyConnect: true });
+  }
+  if (kind === 'node-redis with Sentinels') {
+    const { createSentinel } = await import('redis');
+    return createSentinel({ sentinelRootNodes: places, name });
+  }
   if (kind === 'ioredis') {
     const { Redis: IoRedis } = await import('ioredis');
     return urls ? new IoRedis.Cluster(urls, { lazyConnect: true }) : new IoRedis(String(url), { lazyConnect: true });

@@ -11,10 +11,10 @@ import { type NEEDS, program } from '../needs.mjs';
 import { eventually } from '../raw-client.ts';
 import { guard } from './guard.ts';
 
-const READY_WITHIN_MS = 15_000;
-const ENDS_WITHIN_MS = 10_000;
+const READY_WITHIN_MS = 30_000;
+const ENDS_WITHIN_MS = 20_000;
 const ANSWER_WITHIN_MS = 1_000;
-const STOPS_WITHIN_MS = 1_000;
+const STOPS_WITHIN_MS = 5_000;
 const KEPT_OUTPUT = 20_000;
 const START_ATTEMPTS = 5;
 

@@ -7,7 +7,7 @@ import { type RedisOptions, RedisServer } from './redis.ts';
 
 const SLOTS = 16_384;
 const BUS_DISTANCE = 10_000;
-const SETTLES_WITHIN_MS = 20_000;
+const SETTLES_WITHIN_MS = 40_000;
 const MIGRATION_TIMEOUT_MS = 5_000;
 
 export interface RedisClusterOptions extends Pick<RedisOptions, 'persistence' | 'config'> {

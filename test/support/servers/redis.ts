@@ -11,7 +11,7 @@ import { type Place, RealServer, say, startInPlace } from './real-server.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 
 const execute = promisify(execFile);
-const SYNCED_WITHIN_MS = 10_000;
+const SYNCED_WITHIN_MS = 20_000;
 const DUMP = 'dump.rdb';
 
 /** `rdb`: a snapshot each second in which something was written, and in the end. */
@@ -81,7 +81,7 @@ export class RedisServer extends RealServer {
 
   override async saveCopy(name: string): Promise<void> {
     const keepsNoLog = this.persistence === 'none' || this.persistence === 'rdb';
-    if (keepsNoLog) await this.cli('SAVE');
+    if (keepsNoLog) await eventually('a snapshot', () => this.#save());
     await super.saveCopy(name);
     if (this.persistence === 'none') await rm(this.#dump, { force: true });
   }
@@ -90,6 +90,15 @@ export class RedisServer extends RealServer {
   async synced(): Promise<void> {
     const isUp = async (): Promise<boolean> => (await this.info('replication', 'master_link_status')) === 'up';
     await eventually('the replica is in step', isUp, SYNCED_WITHIN_MS);
+  }
+
+  /** False while another snapshot is under way. */
+  async #save(): Promise<boolean> {
+    const answer = await this.cli('SAVE').catch((cause: Error & { stdout?: string }) => {
+      if (/in progress/i.test(`${cause.message}${cause.stdout}`)) return null;
+      throw cause;
+    });
+    return answer !== null;
   }
 
   get #dump(): string {

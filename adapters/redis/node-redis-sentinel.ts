@@ -1,0 +1,97 @@
+// Connections by node-redis to whoever its Sentinels say is the primary.
+
+import { NodeRedisWire } from './node-redis.ts';
+import type { NodeRedis, NodeRedisSentinel } from './redis-client.ts';
+import { RedisRefusal } from './redis-errors.ts';
+import type { RedisAddress, RedisDriver, RedisWire, WireEvents } from './redis-wire.ts';
+
+/** What a duplicate is used for is over when it knows the primary, or cannot find it out. */
+const OWN = {
+  masterPoolSize: 1,
+  replicaPoolSize: 0,
+  maxCommandRediscovers: 0,
+  scanInterval: 0,
+  reserveClient: false,
+  clientSideCache: undefined,
+  keyPrefix: undefined,
+} as const;
+
+/** After the host's client for Sentinels: they are asked anew for each connection. */
+export class NodeRedisSentinelDriver implements RedisDriver {
+  readonly isCluster = false;
+  /** Which one the host's client selects is not told before it is connected. */
+  readonly database = 0;
+  readonly #sentinel: NodeRedisSentinel;
+
+  constructor(sentinel: NodeRedisSentinel) {
+    this.#sentinel = sentinel;
+  }
+
+  async prepare(): Promise<void> {}
+
+  open(_address: null, connectMs: number, events: WireEvents): RedisWire {
+    return new SentinelWire(this.#sentinel, connectMs, events);
+  }
+
+  async seeds(_connectMs: number): Promise<readonly RedisAddress[]> {
+    return [];
+  }
+
+  reachedAt(address: RedisAddress): RedisAddress {
+    return address;
+  }
+}
+
+class SentinelWire implements RedisWire {
+  readonly connected: Promise<void>;
+  readonly reported = null;
+  #wire: RedisWire | null = null;
+  #isEnded = false;
+
+  constructor(sentinel: NodeRedisSentinel, connectMs: number, events: WireEvents) {
+    this.connected = this.#connect(sentinel, connectMs, events);
+    // It is looked at later, or never when we are closed meanwhile.
+    this.connected.catch(() => {});
+  }
+
+  async #connect(sentinel: NodeRedisSentinel, connectMs: number, events: WireEvents): Promise<void> {
+    const own = sentinel.duplicate(OWN);
+    own.on('error', () => {});
+    try {
+      await own.connect();
+      await own._execute(false, async (primary) => {
+        if (this.#isEnded) return;
+        this.#wire = wireTo(primary, connectMs, events);
+        await this.#wire.connected;
+      });
+    } finally {
+      own.destroy().catch(() => {});
+    }
+  }
+
+  send(words: readonly string[]): Promise<unknown> {
+    return this.#wire!.send(words);
+  }
+
+  subscribe(channels: string[]): Promise<unknown> {
+    return this.#wire!.subscribe(channels);
+  }
+
+  unsubscribe(channels: string[]): Promise<unknown> {
+    return this.#wire!.unsubscribe(channels);
+  }
+
+  destroy(): void {
+    this.#isEnded = true;
+    this.#wire?.destroy();
+  }
+}
+
+function wireTo(primary: NodeRedis, connectMs: number, events: WireEvents): RedisWire {
+  if (primary.options?.database) {
+    const message =
+      'a sentinel client of redis must keep to database 0; for another pass the Redis of ioredis, with sentinels';
+    throw new RedisRefusal(message, new Error(`database ${primary.options.database}`));
+  }
+  return new NodeRedisWire(primary, null, connectMs, false, events);
+}
