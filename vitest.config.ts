@@ -41,8 +41,10 @@ export default defineConfig({
     setupFiles: ['test/support/setup.ts'],
     env: { TEST_SEED: process.env.TEST_SEED },
     pool: 'forks',
-    testTimeout: 10_000,
-    hookTimeout: 20_000,
+    // A busy machine is slow, not wrong: these say only when to stop waiting for what does not come.
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    expect: { poll: { timeout: 10_000 } },
     retry: 0,
     allowOnly: false,
     coverage: {

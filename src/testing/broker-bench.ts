@@ -13,6 +13,8 @@ export interface BrokerCapabilities<B extends Broker = Broker> {
   readonly counters?: boolean;
   /** Its offsets grow by one. Default false. */
   readonly dense?: boolean;
+  /** Live messages that two processes publish at one moment may arrive out of turn. Default false. */
+  readonly overtaking?: boolean;
   /** It keeps exactly so many messages of each user: what is older can be proven to be gone. */
   readonly historyMessages?: number;
   /** Opens again what a closed broker had stored; for brokers that outlive their process. */

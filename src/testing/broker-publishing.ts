@@ -15,6 +15,8 @@ import {
 import { Recorder } from './recorder.ts';
 import { eventually, type TestRunner } from './runner.ts';
 
+const MAX_TRIES = 3;
+
 export function testPublishing({ describe }: TestRunner, test: BrokerTest, { dense, clock }: BrokerCapabilities): void {
   describe('publishing', () => {
     test('appends to the stream of each recipient, and says where, in the order of the deliveries', async (bench) => {
@@ -176,11 +178,19 @@ export function testPublishing({ describe }: TestRunner, test: BrokerTest, { den
 
     if (clock) {
       test('is known for the whole window', async ({ broker, ann }) => {
-        const id = randomUUID();
-        const publish = async () => (await broker.publish(messageTo([ann], 'once', { id }))).duplicates;
-        assert.equal(await publish(), 0);
-        await clock.advance(clock.deduplicationMs * 0.9);
-        assert.equal(await publish(), 1);
+        for (let tries = 1; ; tries++) {
+          const id = randomUUID();
+          const publish = async () => (await broker.publish(messageTo([ann], 'once', { id }))).duplicates;
+          const startMs = performance.now();
+          assert.equal(await publish(), 0);
+          await clock.advance(clock.deduplicationMs * 0.9);
+          const duplicates = await publish();
+          // On a busy machine the window may have been over by then, which says nothing.
+          const isLate = performance.now() - startMs >= clock.deduplicationMs;
+          if (duplicates === 0 && isLate && tries < MAX_TRIES) continue;
+          assert.equal(duplicates, 1);
+          return;
+        }
       });
     }
   });

@@ -26,6 +26,7 @@ export interface CounterStoreSuiteOptions<S extends CounterStore = CounterStore>
   readonly capabilities?: CounterStoreCapabilities<S>;
 }
 
+const MAX_TRIES = 3;
 const EPOCH = 'epoch-of-stream-';
 const LATER_EPOCH = 'epoch-that-came-';
 
@@ -230,10 +231,19 @@ export function counterStoreSuite<S extends CounterStore>(
 
     if (clock) {
       test('remembers what it counted for the whole window', async (bench) => {
-        await bench.store.increment([bench.event(1)]);
-        await clock.advance(clock.rememberMs * 0.9);
-        await bench.store.increment([bench.event(1)]);
-        assert.deepEqual(await bench.counts(), { box: 1 });
+        for (let tries = 1; ; tries++) {
+          const userId = `${bench.ann} ${tries}`;
+          const startMs = performance.now();
+          await bench.store.increment([bench.event(1, { userId })]);
+          await clock.advance(clock.rememberMs * 0.9);
+          await bench.store.increment([bench.event(1, { userId })]);
+          const counts = await bench.counts(userId);
+          // On a busy machine the window may have been over by then, which says nothing.
+          const isLate = performance.now() - startMs >= clock.rememberMs;
+          if (counts.box !== 1 && isLate && tries < MAX_TRIES) continue;
+          assert.deepEqual(counts, { box: 1 });
+          return;
+        }
       });
     }
 

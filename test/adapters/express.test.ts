@@ -154,7 +154,7 @@ describe.each([
       await new Promise((resolve) => setImmediate(resolve));
     }
     stream.response.resume();
-    await expect.poll(() => stream.messages.length, { timeout: 5_000 }).toBe(usercast.stats().published + 1);
+    await expect.poll(() => stream.messages.length).toBe(usercast.stats().published + 1);
     stream.leave();
     await expect.poll(() => closed.sort()).toEqual(['/box-users/ada/messages', '/box-users/ada/sse']);
     expect(usercast.stats().sessions).toBe(0);

@@ -12,7 +12,7 @@ import { listen as listenOn, shut } from '../support/raw-client.ts';
 import { TcpProxy } from '../support/servers/tcp-proxy.ts';
 
 /** A browser on a busy machine is slow, not wrong. */
-const patient = { timeout: 30_000 };
+const patient = { timeout: 90_000 };
 
 /** What the page's script leaves on its window. */
 interface ClientPage {
@@ -51,7 +51,7 @@ beforeAll(async () => {
   });
   origin = `http://127.0.0.1:${await listenOn(pages)}`;
   browser = await launchBrowser();
-}, 30_000);
+});
 
 afterAll(async () => {
   await browser?.close();
@@ -107,7 +107,7 @@ const inPage = <T>(page: Page, read: (window: ClientPage) => T): Promise<T> =>
 const stateOf = (page: Page) => inPage(page, ({ client }) => client?.state);
 const idsOf = (page: Page) => inPage(page, ({ ids }) => ids);
 
-const within = { timeout: 10_000 };
+const within = { timeout: 15_000 };
 
 const publish = (site: Site, id: string) => site.usercast.publishEvent('ada', textEvent({ id }));
 

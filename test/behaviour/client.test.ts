@@ -8,7 +8,7 @@ import { eventually as within } from '../support/raw-client.ts';
 import { TcpProxy } from '../support/servers/tcp-proxy.ts';
 
 /** An event stream asks its clients to stay away for some seconds. */
-const eventually = (what: string, check: () => boolean) => within(what, check, 8_000);
+const eventually = (what: string, check: () => boolean) => within(what, check, 15_000);
 
 const TRANSPORTS: readonly TransportName[] = ['websocket', 'sse', 'polling'];
 

@@ -12,7 +12,7 @@ import { fitsTheWidth, PersonPane, Stage, sees, shoot } from '../support/demo-pa
 import { program } from '../support/needs.mjs';
 
 /** Four processes start, and a browser on a busy machine is slow, not wrong. */
-const patient = { timeout: 40_000 };
+const patient = { timeout: 120_000 };
 const killCommand = fileURLToPath(new URL('../../examples/cluster/kill.js', import.meta.url));
 
 interface Row {
@@ -60,11 +60,11 @@ describe.each([
   beforeAll(async () => {
     stage = await Stage.open(browser, '../cluster/start.js', { ...whereToFind(server), ...choice });
     ({ page, ada, grace } = stage);
-  }, 40_000);
+  });
 
   beforeEach(async () => {
     await expect
-      .poll(async () => (await table()).map(({ state }) => state), { timeout: 10_000 })
+      .poll(async () => (await table()).map(({ state }) => state), { timeout: 30_000 })
       .toEqual(Array(3).fill('up'));
     await stage.load();
   });
@@ -75,7 +75,7 @@ describe.each([
 
   afterAll(async () => {
     await stage.close();
-  }, 30_000);
+  });
 
   /** The number of the process that this person's connection is on. */
   const processOf = async (pane: PersonPane): Promise<number> => {

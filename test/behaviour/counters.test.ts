@@ -82,7 +82,7 @@ describe('a session that opens', () => {
 
   it('waits for no other user, and for nothing longer than the deadline', async () => {
     const counters = new SlowCounters();
-    const site = await listen({ counters, limits: { deadlineMs: 300 } });
+    const site = await listen({ counters, limits: { deadlineMs: 1_500 } });
     const gate = new Gate();
     counters.before.increment = gate.pass;
     const failed = expect(site.usercast.publishEvent('ada', textEvent())).rejects.toMatchObject({

@@ -5,9 +5,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { launchBrowser } from '../support/browser.ts';
 import { killDemos, startDemo, writeMany } from '../support/demo.ts';
 import { fitsTheWidth, PersonPane, Stage, sees, shoot, watch } from '../support/demo-page.ts';
+import { freePort } from '../support/servers/free-port.ts';
 
 /** A browser on a busy machine is slow, not wrong. */
-const patient = { timeout: 30_000 };
+const patient = { timeout: 90_000 };
 
 let browser: Browser;
 
@@ -247,7 +248,7 @@ describe('the demo over time', patient, () => {
   });
 
   it('comes back by itself when the server does', async () => {
-    const stage = await Stage.open(browser, 'server.js');
+    const stage = await Stage.open(browser, 'server.js', { PORT: String(await freePort()) });
     const { page, ada } = stage;
     expect(await stage.demo.stop()).toBe(0);
     await sees(ada.status.filter({ hasText: /^Reconnecting in \d+ s$/ }));

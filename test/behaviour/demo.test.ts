@@ -7,7 +7,7 @@ import { killDemos } from '../support/demo.ts';
 import { type PersonPane, Stage, sees, seesNoMore, shoot } from '../support/demo-page.ts';
 
 /** A browser on a busy machine is slow, not wrong. */
-const patient = { timeout: 30_000 };
+const patient = { timeout: 90_000 };
 
 let browser: Browser;
 

@@ -96,7 +96,7 @@ describe('online', () => {
     await tabs[0]!.closed;
     expect(await site.usercast.online('ada')).toEqual(new Set(['ada']));
     tabs[1]!.ws.close();
-    await expect.poll(() => site.usercast.online('ada'), { timeout: 6_000 }).toEqual(new Set());
+    await expect.poll(() => site.usercast.online('ada')).toEqual(new Set());
     expect(site.usercast.stats()).toMatchObject({ sessions: 0, users: 0 });
   });
 });

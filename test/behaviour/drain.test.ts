@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { createUsercast, memoryBroker } from 'usercast';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { cleanUp, connectClient, listen, Refused, testVerifier, textEvent } from '../support/fixture.ts';
 import { Gate, ScriptedBroker } from '../support/scripted-broker.ts';
 
@@ -31,7 +31,7 @@ describe('drain', () => {
     const silent = await connectClient(site, { userId: 'ada' });
     // A client that answers no close keeps the drain going.
     silent.ws.pause();
-    const drained = site.usercast.drain({ withinMs: 1_000 });
+    const drained = site.usercast.drain({ withinMs: 2_500 });
     expect(site.usercast.health()).toEqual({ ok: false, broker: 'ready', draining: true });
     const refused = await connectClient(site, { userId: 'grace' }).catch((cause: unknown) => cause);
     expect(refused).toBeInstanceOf(Refused);
@@ -69,7 +69,7 @@ describe('drain', () => {
     const drains = [site.usercast.drain({ withinMs: 60_000 }), site.usercast.drain(), site.usercast.close()];
     await Promise.all(drains);
     await site.usercast.drain();
-    expect(performance.now() - startMs).toBeLessThan(2_000);
+    expect(performance.now() - startMs).toBeLessThan(20_000);
     for (const client of clients) expect([1001, 1012]).toContain((await client.closed).code);
   });
 
@@ -165,11 +165,14 @@ describe('close', () => {
 describe('a process', () => {
   const folder = fromHere('../../.cache/process');
 
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
-
-  it.each(['close', 'drain'])('exits by itself after %s, with nothing left that holds it', async (verb) => {
+  beforeAll(() => {
     const tsc = fromHere('../../node_modules/typescript/bin/tsc');
     spawnSync(process.execPath, [tsc, '-p', fromHere('../../tsconfig.build.json'), '--outDir', folder]);
+  });
+
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it.each(['close', 'drain'])('exits by itself after %s, with nothing left that holds it', async (verb) => {
     const program = `
       import { createServer } from 'node:http';
       import { createUsercast } from ${JSON.stringify(`file://${folder}/src/index.js`)};
@@ -185,6 +188,8 @@ describe('a process', () => {
           server.close();
           await usercast.${verb}();
           console.log(usercast.stats().sessions);
+          const startMs = performance.now();
+          process.on('exit', () => console.log(performance.now() - startMs < 2_500));
         });
         client.on('open', () => usercast.notify('ada', 'n', {}));
       });
@@ -193,12 +198,10 @@ describe('a process', () => {
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
     // Broker, wheel and subscription would have timers for 3 s and longer.
-    const tooLong = setTimeout(() => child.kill('SIGKILL'), 8_000);
-    const startMs = performance.now();
+    const tooLong = setTimeout(() => child.kill('SIGKILL'), 25_000);
     const [code] = await once(child, 'exit');
     clearTimeout(tooLong);
-    expect(output).toBe('{"type":"n","object":{}}\n0\n');
+    expect(output).toBe('{"type":"n","object":{}}\n0\ntrue\n');
     expect(code).toBe(0);
-    expect(performance.now() - startMs).toBeLessThan(2_500);
   });
 });

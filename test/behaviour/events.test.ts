@@ -161,7 +161,7 @@ describe('stats', () => {
       client?.ws.terminate();
     }
     broker.before = broker.after = () => {};
-    await expect.poll(() => site.usercast.stats(), { timeout: 6_000 }).toMatchObject({ sessions: 0, users: 0 });
+    await expect.poll(() => site.usercast.stats()).toMatchObject({ sessions: 0, users: 0 });
     const { connects, disconnects } = site.usercast.stats();
     expect(disconnects).toBe(connects);
     await expect.poll(() => broker.unsubscribed).toBe(broker.calls.subscribe);

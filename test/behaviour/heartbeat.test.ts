@@ -12,7 +12,7 @@ describe('the heartbeat', () => {
     const client = await connectClient(site, { userId: 'ada' });
     let pings = 0;
     client.ws.on('ping', () => pings++);
-    await expect.poll(() => pings, { timeout: 5_000 }).toBeGreaterThanOrEqual(4);
+    await expect.poll(() => pings).toBeGreaterThanOrEqual(4);
     expect(site.usercast.stats().sessions).toBe(1);
   });
 
@@ -32,7 +32,7 @@ describe('the heartbeat', () => {
       if (pings % 2 === 0) client.ws.ping();
       else client.send('ack', { sender_id: 'ada', box_id: 'box' });
     });
-    await expect.poll(() => pings, { timeout: 5_000 }).toBeGreaterThanOrEqual(4);
+    await expect.poll(() => pings).toBeGreaterThanOrEqual(4);
     expect(client.ws.readyState).toBe(client.ws.OPEN);
   });
 
@@ -44,7 +44,7 @@ describe('the heartbeat', () => {
     await peer.response();
     await expect.poll(() => site.usercast.stats().sessions).toBe(1);
     peer.socket.pause();
-    await expect.poll(() => site.usercast.stats().sessions, { timeout: 5_000 }).toBe(0);
+    await expect.poll(() => site.usercast.stats().sessions).toBe(0);
     expect(await site.event('disconnect')).toMatchObject({ code: 4408 });
     peer.socket.destroy();
   });
@@ -59,7 +59,7 @@ describe('the heartbeat', () => {
       const untilMs = performance.now() + 1_700;
       while (performance.now() < untilMs);
     });
-    await expect.poll(() => pings, { timeout: 6_000 }).toBeGreaterThanOrEqual(5);
+    await expect.poll(() => pings).toBeGreaterThanOrEqual(5);
     expect(site.events('disconnect')).toEqual([]);
   });
 

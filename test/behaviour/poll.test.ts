@@ -1,7 +1,7 @@
 import { memoryBroker, memoryCounters } from 'usercast';
 import { afterEach, describe, expect, it } from 'vitest';
 import { faulty } from '../support/faulty.ts';
-import { cleanUp, listen, type Site, textEvent, tokenFor } from '../support/fixture.ts';
+import { cleanUp, endOf, listen, type Site, shortTokenFor, textEvent, tokenFor } from '../support/fixture.ts';
 import { poll, stalledStream } from '../support/http-clients.ts';
 import { eventually } from '../support/raw-client.ts';
 
@@ -88,12 +88,14 @@ describe('a long poll', () => {
 
   it('looks at the token each time', async () => {
     const site = await listen();
-    const expiresAt = Date.now() + 400;
-    const token = tokenFor('ada', { expiresAt });
+    const token = shortTokenFor('ada', 1_000);
     const { cursor } = (await poll(site, { userId: 'ada', token })).body;
     const last = await poll(site, { userId: 'ada', token, query: { cursor, wait: 55 } });
     expect([last.status, last.body]).toEqual([200, { messages: [], cursor }]);
-    expect(Math.abs(Date.now() - expiresAt)).toBeLessThan(300);
+    const lateMs = Date.now() - endOf(token);
+    expect(lateMs).toBeGreaterThanOrEqual(-5);
+    // Long before its wait is over.
+    expect(lateMs).toBeLessThan(5_000);
     const refused = await poll(site, { userId: 'ada', token, query: { cursor } });
     expect([refused.status, refused.body.title]).toEqual([401, 'token expired']);
     expect((await poll(site, { userId: 'ada', token: tokenFor('grace') })).status).toBe(403);
@@ -109,21 +111,22 @@ describe('a long poll', () => {
     const answer = poll(site, { userId: 'ada', query: { cursor, wait: 55 } });
     await waits(site);
     const startMs = performance.now();
-    await site.usercast.drain({ withinMs: 5_000 });
+    await site.usercast.drain({ withinMs: 60_000 });
     expect((await answer).body).toEqual({ messages: [], cursor });
-    expect(performance.now() - startMs).toBeLessThan(1_000);
+    expect(performance.now() - startMs).toBeLessThan(5_000);
   });
 
   it('is refused with 503 while the server drains', async () => {
     const site = await listen();
     await stalledStream(site, { userId: 'grace' });
-    const drained = site.usercast.drain({ withinMs: 500 });
+    const drained = site.usercast.drain({ withinMs: 60_000 });
     const refused = await poll(site, { userId: 'ada' });
     expect([refused.status, refused.headers.get('retry-after'), refused.body.title]).toEqual([
       503,
       '1',
       'service restart',
     ]);
+    await site.usercast.close();
     await drained;
   });
 

@@ -1,7 +1,16 @@
 import { inspect } from 'node:util';
 import { type TokenVerifier, UsercastError } from 'usercast';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { cleanUp, connectClient, listen, Refused, testVerifier, textEvent, tokenFor } from '../support/fixture.ts';
+import {
+  cleanUp,
+  connectClient,
+  listen,
+  Refused,
+  shortTokenFor,
+  testVerifier,
+  textEvent,
+  tokenFor,
+} from '../support/fixture.ts';
 import { RawClient, upgradeText } from '../support/raw-client.ts';
 import { ScriptedBroker } from '../support/scripted-broker.ts';
 
@@ -92,10 +101,8 @@ describe('a token', () => {
     broker.before = () => {};
 
     // Every way to end.
-    const short = await connectClient(site, {
-      userId: 'linus',
-      token: issue('linus', { expiresAt: Date.now() + 100 }),
-    });
+    tokens.push(shortTokenFor('linus', 300));
+    const short = await connectClient(site, { userId: 'linus', token: tokens.at(-1)! });
     seen.push(await short.closed);
     broker.stream('ada').renew();
     await site.usercast.notify('ada', 'n', {});

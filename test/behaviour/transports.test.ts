@@ -75,7 +75,7 @@ const VISITS: Readonly<Record<string, Visit>> = {
 };
 
 describe('a client that changes its transport and its server', () => {
-  it(`sees each message once and in order, over ${SWITCHES} changes`, { timeout: 60_000 }, async () => {
+  it(`sees each message once and in order, over ${SWITCHES} changes`, { timeout: 180_000 }, async () => {
     const broker = memoryBroker();
     const sites = await Promise.all(
       Array.from({ length: INSTANCES }, () => listen({ broker, limits: { maxConnectionsPerUser: 0 } })),

@@ -211,7 +211,7 @@ async function run(salt: number, historyMessages: number): Promise<Outcome> {
 }
 
 it('brings every message once and in order while the history holds it, with the right counts', {
-  timeout: 60_000,
+  timeout: 240_000,
 }, async () => {
   const total = { resets: 0, resumed: 0, slow: 0 };
   for (let salt = 0; salt < RUNS; salt++) {
@@ -228,7 +228,7 @@ it('brings every message once and in order while the history holds it, with the 
 });
 
 it('tells of every message that the history did not hold, and nobody misses one unknowing', {
-  timeout: 60_000,
+  timeout: 240_000,
 }, async () => {
   let resets = 0;
   for (let salt = RUNS; salt < 2 * RUNS; salt++) {

@@ -3,7 +3,17 @@
 
 import { type TokenVerifier, UsercastError } from 'usercast';
 import { afterEach, describe, expect, it } from 'vitest';
-import { cleanUp, connectClient, connectV1, listen, type Site, tokenFor, type V1Client } from '../support/fixture.ts';
+import {
+  cleanUp,
+  connectClient,
+  connectV1,
+  endOf,
+  listen,
+  type Site,
+  shortTokenFor,
+  tokenFor,
+  type V1Client,
+} from '../support/fixture.ts';
 
 afterEach(cleanUp);
 
@@ -25,22 +35,26 @@ describe('session.ping', () => {
   it('comes after ping_ms of silence, again and again', async () => {
     const site = await listen({ heartbeat: { pingMs: 400 } });
     const client = await ready(site);
-    await expect.poll(() => client.reader.told('session.ping').length, { timeout: 4_000 }).toBeGreaterThanOrEqual(3);
+    await expect.poll(() => client.reader.told('session.ping').length).toBeGreaterThanOrEqual(3);
     expect(client.reader.told('session.ping')[0]).toEqual({ type: 'session.ping', object: {} });
     expect(client.reader.cursor).toBe(client.reader.ready!.cursor);
   });
 
   it('does not come while there is something else to send, nor ever to a plain client', async () => {
-    const site = await listen({ heartbeat: { pingMs: 800 } });
+    const pingMs = 800;
+    const site = await listen({ heartbeat: { pingMs } });
     const client = await ready(site);
     const plain = await connectClient(site, { userId: 'ada' });
-    const end = performance.now() + 1_500;
-    let n = 0;
-    while (performance.now() < end) {
+    let [n, silences, lastMs] = [0, 0, performance.now()];
+    for (const endMs = lastMs + 2 * pingMs; lastMs < endMs; ) {
       await site.usercast.notify('ada', 'n', { n: ++n });
       await client.read(n);
+      const nowMs = performance.now();
+      // A busy machine may have this process stand still for a while.
+      if (nowMs - lastMs > pingMs / 2) silences++;
+      lastMs = nowMs;
     }
-    expect(client.reader.told('session.ping')).toEqual([]);
+    expect(client.reader.told('session.ping').length).toBeLessThanOrEqual(silences);
     await client.told('session.ping');
     expect(plain.messages.every((text) => text.startsWith('{"type":"n"'))).toBe(true);
   });
@@ -65,11 +79,13 @@ describe('session.ping', () => {
 describe('the end of the token', () => {
   it('is told at once when it is less than a minute away, and ends the session to the moment', async () => {
     const site = await listen();
-    const expiresAt = Date.now() + 700;
-    const client = await ready(site, { token: tokenFor('ada', { expiresAt }) });
-    expect(await client.told('session.expiring')).toEqual({ expires_at: isoTime(expiresAt) });
+    const token = shortTokenFor('ada', 700);
+    const client = await ready(site, { token });
+    expect(await client.told('session.expiring')).toEqual({ expires_at: isoTime(endOf(token)) });
     const { close, last } = await ending(client);
-    expect(Math.abs(Date.now() - expiresAt)).toBeLessThan(200);
+    const lateMs = Date.now() - endOf(token);
+    expect(lateMs).toBeGreaterThanOrEqual(-5);
+    expect(lateMs).toBeLessThan(1_000);
     expect(close).toEqual({ code: 4401, reason: 'token expired' });
     expect(last).toEqual({ type: 'session.closing', object: { code: 4401, reason: 'token expired', retry_ms: 0 } });
     expect(client.reader.told('session.expiring')).toHaveLength(1);
@@ -77,7 +93,7 @@ describe('the end of the token', () => {
 
   it('is told also when it is so near that nothing can be done', async () => {
     const site = await listen();
-    const client = await connectV1(site, { userId: 'ada', token: tokenFor('ada', { expiresAt: Date.now() + 150 }) });
+    const client = await connectV1(site, { userId: 'ada', token: shortTokenFor('ada', 300) });
     await client.closed;
     const types = client.messages.map((text) => JSON.parse(text).type);
     expect(types).toEqual(['session.ready', 'session.expiring', 'session.closing']);
@@ -85,8 +101,7 @@ describe('the end of the token', () => {
 
   it('is not told to a plain client', async () => {
     const site = await listen();
-    const token = tokenFor('ada', { expiresAt: Date.now() + 400 });
-    const client = await connectClient(site, { userId: 'ada', token });
+    const client = await connectClient(site, { userId: 'ada', token: shortTokenFor('ada', 400) });
     expect(await client.closed).toEqual({ code: 4401, reason: 'token expired' });
     expect(client.messages).toEqual([]);
   });
@@ -95,26 +110,25 @@ describe('the end of the token', () => {
 describe('session.refresh', () => {
   it('moves the end of the session', async () => {
     const site = await listen();
-    const firstEnd = Date.now() + 600;
-    const client = await ready(site, { token: tokenFor('ada', { expiresAt: firstEnd }) });
+    const client = await ready(site, { token: shortTokenFor('ada', 1_500) });
     await client.told('session.expiring');
-    const secondEnd = Date.now() + 1_500;
-    client.send('session.refresh', { access_token: tokenFor('ada', { expiresAt: secondEnd }) });
-    expect(await client.told('session.refreshed')).toEqual({ expires_at: isoTime(secondEnd) });
+    const second = shortTokenFor('ada', 2_500);
+    client.send('session.refresh', { access_token: second });
+    expect(await client.told('session.refreshed')).toEqual({ expires_at: isoTime(endOf(second)) });
     const { close } = await ending(client);
     expect(close.code).toBe(4401);
-    expect(Date.now()).toBeGreaterThanOrEqual(secondEnd - 5);
+    expect(Date.now()).toBeGreaterThanOrEqual(endOf(second) - 5);
     const types = client.reader.others.map(({ type }) => type);
     expect(types).toEqual(['session.expiring', 'session.refreshed', 'session.expiring', 'session.closing']);
   });
 
   it('takes a token that never ends', async () => {
     const site = await listen();
-    const firstEnd = Date.now() + 400;
-    const client = await ready(site, { token: tokenFor('ada', { expiresAt: firstEnd }) });
+    const first = shortTokenFor('ada', 1_500);
+    const client = await ready(site, { token: first });
     client.send('session.refresh', { access_token: tokenFor('ada') });
     expect(await client.told('session.refreshed')).toEqual({ expires_at: null });
-    await expect.poll(() => Date.now()).toBeGreaterThan(firstEnd + 50);
+    await expect.poll(() => Date.now()).toBeGreaterThan(endOf(first) + 50);
     await site.usercast.notify('ada', 'n', {});
     await client.read(1);
   });
@@ -140,14 +154,14 @@ describe('session.refresh', () => {
     ['that has ended', () => tokenFor('ada', { expiresAt: Date.now() - 1 })],
   ])('with a token %s is an error, and the session lives until its end', async (_, token) => {
     const site = await listen();
-    const expiresAt = Date.now() + 800;
-    const client = await ready(site, { token: tokenFor('ada', { expiresAt }) });
+    const own = shortTokenFor('ada', 1_500);
+    const client = await ready(site, { token: own });
     client.send('session.refresh', { access_token: token() });
     expect(await client.told('error')).toEqual({ code: 'token_refused', message: expect.any(String) });
     await site.usercast.notify('ada', 'n', {});
     await client.read(1);
     expect((await client.closed).code).toBe(4401);
-    expect(Date.now()).toBeGreaterThanOrEqual(expiresAt - 5);
+    expect(Date.now()).toBeGreaterThanOrEqual(endOf(own) - 5);
     expect(client.reader.told('session.refreshed')).toEqual([]);
   });
 

@@ -68,7 +68,7 @@ function settle(seed: number): void {
 }
 
 describe('any interleaving of publishes, drops, resumes and transport changes', {
-  timeout: 60_000 + 400 * RUNS,
+  timeout: 240_000 + 400 * RUNS,
 }, () => {
   it('over a broker that loses, doubles, delays and reorders loses nothing, and resets nobody', async () => {
     let delivered = 0;

@@ -69,7 +69,7 @@ describe('the documents', () => {
     expect(documents.flatMap(brokenLinks)).toEqual([]);
   });
 
-  it('show code that compiles', { timeout: 30_000 }, () => {
+  it('show code that compiles', { timeout: 120_000 }, () => {
     expect(
       ['README.md', 'PROTOCOL.md', 'CONTRIBUTING.md']
         .filter((path) => documents.includes(path))

@@ -6,7 +6,7 @@ import type { Browser, BrowserContext, Locator, Page } from 'playwright-core';
 import { expect } from 'vitest';
 import { type Demo, startDemo } from './demo.ts';
 
-const waitMs = 8_000;
+const waitMs = 15_000;
 
 /** A token, as it is and as a subprotocol carries it. */
 const TOKEN = /access_token|eyJ|ZXlK/;

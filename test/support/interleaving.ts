@@ -30,7 +30,9 @@ export type Step =
 const USER = 'ada';
 const CLIENTS = 3;
 const NODES = 2;
-const ATTEMPTS = 200;
+/** Longer than all the steps can last that a property takes, for every broker may be cut all the while. */
+const ATTEMPTS = 3_000;
+const ATTEMPT_MS = 50;
 
 /** Takes bytes as long as its client reads, as a socket does. */
 class Pipe extends FakeTransport {
@@ -165,7 +167,7 @@ export async function happen(steps: readonly Step[], world: World): Promise<Outc
         await brokers[attempt % NODES]!.publish(messageTo([USER], payload, changes));
         return;
       } catch {
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        await new Promise((resolve) => setTimeout(resolve, ATTEMPT_MS));
       }
     }
     throw new UsercastError('publish_failed', 'the world never became calm enough');

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { ROOT } from '../repository/source.ts';
 
-it('the broker of the example passes the suite under node:test', { timeout: 60_000 }, async () => {
+it('the broker of the example passes the suite under node:test', { timeout: 180_000 }, async () => {
   const { stdout } = await promisify(execFile)(
     process.execPath,
     ['--test', '--test-reporter=tap', 'examples/own-broker/file-broker.test.js'],

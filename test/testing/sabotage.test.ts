@@ -163,7 +163,7 @@ const brokers: readonly [what: string, change: (broker: Broker) => Partial<Broke
   ['answers when it is closed', () => ({ close: async () => {} })],
 ];
 
-it.each(brokers)('a broker that %s does not pass', { concurrent: true }, async (_what, change) => {
+it.each(brokers)('a broker that %s does not pass', { concurrent: true, timeout: 120_000 }, async (_what, change) => {
   const { runner, run } = collector();
   brokerSuite(runner, {
     name: 'sabotaged',
@@ -175,7 +175,7 @@ it.each(brokers)('a broker that %s does not pass', { concurrent: true }, async (
   expect(failed.length).toBeLessThan(45);
 });
 
-it('a broker that keeps less than it says does not pass', async () => {
+it('a broker that keeps less than it says does not pass', { timeout: 120_000 }, async () => {
   const { runner, run } = collector();
   brokerSuite(runner, {
     name: 'short',

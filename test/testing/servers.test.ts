@@ -88,7 +88,7 @@ describe('a Redis server', () => {
 });
 
 it('a Redis Cluster moves a slot with its keys, and a replica takes over from a primary that was killed', {
-  timeout: 40_000,
+  timeout: 120_000,
 }, async () => {
   await using cluster = await startRedisCluster({ replicas: 1 });
   const slot = await cluster.slotOf('{tag} key');
@@ -128,7 +128,7 @@ it('a NATS server comes back with what it had, or with an older copy of its stor
   expect(await stored()).toBe(1);
 });
 
-it('a NATS cluster finds another leader for a stream when its leader is cut off', { timeout: 60_000 }, async () => {
+it('a NATS cluster finds another leader for a stream when its leader is cut off', { timeout: 120_000 }, async () => {
   await using cluster = await startNatsCluster();
   const connection = await connect({ servers: cluster.urls, maxReconnectAttempts: -1 });
   const manager = await jetstreamManager(connection);

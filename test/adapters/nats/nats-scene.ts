@@ -33,10 +33,10 @@ export class NatsScene {
     return new NatsScene(await startNats(options));
   }
 
-  /** Probes often, so that tests need not wait. */
+  /** Probes often, so that tests need not wait, and gives calls the time that they take on a busy machine. */
   broker(options: NatsBrokerOptions = {}): Broker {
     const place = options.connection ? {} : { servers: this.server.url };
-    const broker = natsBroker({ ...place, probeMs: 400, ...options });
+    const broker = natsBroker({ ...place, probeMs: 1_000, deadlineMs: 10_000, ...options });
     this.#brokers.push(broker);
     return broker;
   }

@@ -122,7 +122,7 @@ describe('set-up', () => {
     expect((error as Error).message).toMatch(new RegExp(`stream ${stream} .*\\b${setting} is .* and must be`));
   });
 
-  it('names every setting that is wrong at once, and goes on when they are mended', { timeout: 15_000 }, async () => {
+  it('names every setting that is wrong at once, and goes on when they are mended', { timeout: 60_000 }, async () => {
     const stream = newName('stream');
     const { streams } = await scene.operator();
     const good = goodConfig(stream);
@@ -133,7 +133,7 @@ describe('set-up', () => {
     await expect(broker.subscribe('ann', ignoring)).rejects.toMatchObject({ message: refusal });
     expect(broker.status).toBe('connecting');
     await streams.update(stream, good);
-    await vi.waitFor(() => expect(broker.status).toBe('ready'), 5_000);
+    await vi.waitFor(() => expect(broker.status).toBe('ready'));
     await say(broker, 'ann', 'p');
   });
 

@@ -114,7 +114,7 @@ describe('a position', () => {
   });
 
   it('is given up when a message after it is older than the history', async () => {
-    const broker = open({ history: { ageMs: 150 }, deduplicationMs: 100 });
+    const broker = open({ history: { ageMs: 1_500 }, deduplicationMs: 100 });
     const origin = await topOf(broker, 'ann');
     const at = await say(broker, 'ann', 'old');
     expect(await resume(broker, 'ann', origin)).toEqual(['old']);
@@ -133,11 +133,11 @@ describe('a position', () => {
     expect(await resume(broker, 'bob', bob)).toEqual(['more']);
   });
 
-  it('of a quiet user is given up when its proof has aged out, and not before', { timeout: 15_000 }, async () => {
+  it('of a quiet user is given up when its proof has aged out, and not before', { timeout: 60_000 }, async () => {
     const broker = open({ proofMs: 1_500, history: { ageMs: 1_500 }, deduplicationMs: 100 });
     const origin = await topOf(broker, 'ann');
     expect(await resume(broker, 'ann', origin)).toEqual([]);
-    await vi.waitFor(async () => expect(await stored('ann')).toBe(0), 10_000);
+    await vi.waitFor(async () => expect(await stored('ann')).toBe(0), 30_000);
     expect(await resume(broker, 'ann', origin)).toBe('trimmed');
     expect((await broker.tops(['ann'])).get('ann')).not.toMatchObject(origin);
   });
@@ -229,7 +229,7 @@ describe('what is not stored', () => {
   });
 
   it('makes nobody online who only watches the subjects', async () => {
-    const broker = open({ deadlineMs: 300 });
+    const broker = open({ deadlineMs: 2_000 });
     (await scene.connection()).subscribe('>');
     expect(await broker.online(['ann', 'bob'])).toEqual(new Set());
     await listen(open(), 'ann');
@@ -252,7 +252,7 @@ describe('disconnect marks', () => {
     const broker = open({ marksMs: 400 });
     await broker.mark('ann', {});
     const { markNumber } = await broker.read('ann', null, 0);
-    await vi.waitFor(async () => expect((await broker.read('ann', null, 0)).marks).toEqual([]), 3_000);
+    await vi.waitFor(async () => expect((await broker.read('ann', null, 0)).marks).toEqual([]));
     await broker.mark('ann', { reason: 'again' });
     expect((await broker.read('ann', null, 0)).markNumber).toBeGreaterThan(markNumber);
   });
@@ -267,8 +267,8 @@ describe('a call', () => {
     await say(broker, 'ann', 'p');
   });
 
-  it('to very many recipients is done in the bounds of the link', { timeout: 30_000 }, async () => {
-    const broker = open();
+  it('to very many recipients is done in the bounds of the link', { timeout: 90_000 }, async () => {
+    const broker = open({ deadlineMs: 30_000 });
     const userIds = Array.from({ length: 12_000 }, (_, i) => `user ${i}`);
     const { appended } = await broker.publish({ tag: newTag(), deliveries: [{ payload: 'p', userIds }] });
     expect(appended.filter((position) => position instanceof Error)).toEqual([]);
