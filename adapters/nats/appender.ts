@@ -86,7 +86,8 @@ export class Appender {
 
   async #askUntilAnswered(subject: string, data: Buffer, headers: NatsHeadersLike): Promise<PublishAck> {
     const { link, options } = this.#store;
-    const endMs = monotonicMs() + options.deadlineMs;
+    // Asking again is safe for as long as the server knows the id.
+    const endMs = monotonicMs() + Math.min(options.deadlineMs, options.deduplicationMs);
     for (;;) {
       try {
         const caller = await link.ready();

@@ -4,19 +4,22 @@
 import { describe, expect, it } from 'vitest';
 import type { Sabotage } from '../support/cluster/sabotage.ts';
 import { Scene, type SceneReport } from '../support/cluster/scene.ts';
+import { eventually } from '../support/raw-client.ts';
 import { type NatsServer, startNats } from '../support/servers/nats.ts';
-import { deleteStream, natsAt, violationsIn } from './nats-scenes.ts';
+import { deleteStream, natsAt } from './nats-scenes.ts';
 import {
   CLIENTS,
   expectFound,
   expectWhole,
   LIGHT,
   numbers,
+  PATIENT,
+  PATIENT_MS,
+  quietFor,
   SEED,
-  SOON_QUIET_MS,
-  Travellers,
   withoutMiscounts,
-} from './redis-scenes.ts';
+} from './scenes.ts';
+import { type Tale, Travellers } from './travellers.ts';
 
 const { rounds, tail, grown } = numbers({
   short: { rounds: 1, tail: 40, grown: 60 },
@@ -25,6 +28,9 @@ const { rounds, tail, grown } = numbers({
 
 /** A process that has not been told yet takes the stream for one that went back. */
 const REASONS = ['epoch', 'rollback'];
+
+/** No guarantee: when to stop waiting. */
+const AGREED_WITHIN_MS = 30_000;
 
 /** Has NATS lose what `lose` publishes, and perhaps more. */
 type Loss = (nats: NatsServer, lose: () => Promise<unknown>) => Promise<unknown>;
@@ -55,14 +61,20 @@ const LOSSES: Record<string, Loss> = {
 
 interface Outcome {
   readonly report: SceneReport;
-  readonly travellers: { readonly violations: readonly string[]; readonly resets: number };
+  readonly travellers: Tale;
+}
+
+/** All processes have the same epochs. */
+async function agree({ serving, userIds }: Scene): Promise<boolean> {
+  const tops = await Promise.all(serving.map((server) => server.tops(userIds)));
+  return userIds.every((userId) => new Set(tops.map((one) => one.get(userId)?.epoch)).size === 1);
 }
 
 async function losing(loss: Loss, sabotage: readonly Sabotage[] = []): Promise<Outcome> {
   await using nats = await startNats();
-  const quietWithinMs = sabotage.length > 0 ? SOON_QUIET_MS : 20_000;
-  let travellers: Outcome['travellers'] | undefined;
-  const report = await Scene.run({ ...LIGHT, broker: natsAt(nats.url, {}, sabotage), quietWithinMs }, async (scene) => {
+  let travellers: Tale | undefined;
+  const options = { ...PATIENT, broker: natsAt(nats.url, { deadlineMs: PATIENT_MS }, sabotage), ...quietFor(sabotage) };
+  const report = await Scene.run(options, async (scene) => {
     await using away = new Travellers(scene);
     await away.arrive();
     await away.leave();
@@ -70,13 +82,15 @@ async function losing(loss: Loss, sabotage: readonly Sabotage[] = []): Promise<O
     await loss(nats, () => scene.accepts(tail));
     if (sabotage.length === 0) await scene.repaired();
     await scene.accepts(tail + grown);
+    // Who comes to a process that has not been told yet is reset once more when it is.
+    if (sabotage.length === 0) await eventually('all know the same stream', () => agree(scene), AGREED_WITHIN_MS);
     await away.arrive();
-    travellers = { violations: await violationsIn(scene, away), resets: away.resets };
+    travellers = await away.tale();
   });
   return { report, travellers: travellers! };
 }
 
-const OPTIONS = { concurrent: true, timeout: 60_000 + rounds * 30_000 };
+const OPTIONS = { concurrent: true, timeout: 180_000 + rounds * 30_000 };
 
 describe.each(Object.entries(LOSSES))('NATS %s', OPTIONS, (_, loss) => {
   it('and everybody is reset, here and away', async () => {

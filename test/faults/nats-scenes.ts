@@ -1,21 +1,21 @@
-// What the fault tests on NATS have beside what those on Redis have: brokers that notice things soon, and an operator.
+// What the fault tests on NATS have beside what all have: brokers that notice things soon, and an operator.
 
 import { connect } from '@nats-io/transport-node';
 import { natsNames, userToken } from '../../adapters/nats/nats-names.ts';
 import type { BrokerSpec } from '../support/cluster/broker-spec.ts';
 import type { Sabotage } from '../support/cluster/sabotage.ts';
-import type { Scene } from '../support/cluster/scene.ts';
-import { violationsOf } from '../support/invariants.ts';
+import { eventually } from '../support/raw-client.ts';
 import type { NatsServer } from '../support/servers/nats.ts';
+import type { NatsCluster } from '../support/servers/nats-cluster.ts';
 import type { TcpProxy } from '../support/servers/tcp-proxy.ts';
-import { DEADLINE_MS, PROBE_MS, type Travellers } from './redis-scenes.ts';
+import { DEADLINE_MS, PATIENT_MS, PROBE_MS, ROOMY } from './scenes.ts';
 
 type NatsSpec = Extract<BrokerSpec, { kind: 'nats' }>;
 
 export const STREAM = 'usercast';
 const NAMES = natsNames(STREAM, STREAM);
-/** What a user's history has room for: all that waits for NATS to come back comes at once. */
-export const ROOMY = { history: { messages: 1_000 } } as const;
+/** No guarantee: when to stop waiting. */
+const LED_WITHIN_MS = 60_000;
 
 /** A broker that probes often, with counters beside it; on `stream`, and on subjects and a bucket of that name. */
 export function natsAt(
@@ -26,7 +26,7 @@ export function natsAt(
   const { deadlineMs = DEADLINE_MS, replicas = 1, stream = STREAM } = options;
   return {
     kind: 'nats',
-    options: { probeMs: PROBE_MS, deadlineMs, prefix: stream, ...options, servers },
+    options: { probeMs: PROBE_MS, deadlineMs, prefix: stream, history: ROOMY, ...options, servers },
     counters: { deadlineMs, replicas, bucket: `${stream}-counters` },
     sabotage,
   };
@@ -42,31 +42,40 @@ export function natsUrl({ port }: TcpProxy): string {
   return `nats://127.0.0.1:${port}`;
 }
 
-/** By hand, past every process. */
-async function operate({ url }: NatsServer, what: string, body: object = {}): Promise<void> {
+/** By hand, past every process. @throws Error when NATS refuses it */
+async function operate<T>({ url }: NatsServer, what: string, body: object = {}): Promise<T> {
   const connection = await connect({ servers: url });
   try {
-    const answer = await connection.request(`$JS.API.${what}`, JSON.stringify(body));
-    if (!answer.json<{ success?: boolean }>().success) throw new Error(`${what}: ${answer.string()}`);
+    const answer = await connection.request(`$JS.API.${what}`, JSON.stringify(body), { timeout: PATIENT_MS });
+    const { error, ...rest } = answer.json<{ error?: object }>();
+    if (error) throw new Error(`${what}: ${answer.string()}`);
+    return rest as T;
   } finally {
     await connection.close();
   }
 }
 
-export function deleteStream(server: NatsServer): Promise<void> {
-  return operate(server, `STREAM.DELETE.${STREAM}`);
+export async function deleteStream(server: NatsServer): Promise<void> {
+  await operate(server, `STREAM.DELETE.${STREAM}`);
 }
 
 /** Erases the history of a user. */
-export function purge(server: NatsServer, userId: string): Promise<void> {
-  return operate(server, `STREAM.PURGE.${STREAM}`, { filter: `${NAMES.entries}${userToken(userId)}` });
+export async function purge(server: NatsServer, userId: string): Promise<void> {
+  await operate(server, `STREAM.PURGE.${STREAM}`, { filter: `${NAMES.entries}${userToken(userId)}` });
 }
 
-/** What is wrong with what travellers have seen, once they are caught up. Offsets of NATS leave room. */
-export async function violationsIn({ publisher }: Scene, travellers: Travellers, withinMs?: number): Promise<string[]> {
-  const nowMs = performance.now();
-  await travellers.violations(withinMs);
-  const accepted = publisher.accepted.filter(({ doneMs = nowMs }) => doneMs < nowMs);
-  const witnesses = travellers.clients.map(({ witness }) => witness);
-  return violationsOf({ accepted, witnesses, tops: new Map(), counts: new Map(), dense: false, exactCounts: false });
+/** How many entries NATS has stored in all. */
+export async function storedIn(server: NatsServer): Promise<number> {
+  const { state } = await operate<{ state: { last_seq: number } }>(server, `STREAM.INFO.${STREAM}`);
+  return state.last_seq;
+}
+
+/** Has the stream's leader step down until this one leads. */
+export async function leadBy(cluster: NatsCluster, wanted: NatsServer): Promise<void> {
+  const isLeader = async (): Promise<boolean> => {
+    const leader = await cluster.leaderOf(STREAM);
+    if (leader && leader !== wanted) await operate(wanted, `STREAM.LEADER.STEPDOWN.${STREAM}`);
+    return leader === wanted;
+  };
+  await eventually('it leads', isLeader, LED_WITHIN_MS);
 }

@@ -6,17 +6,19 @@ import type { Sabotage } from '../support/cluster/sabotage.ts';
 import { Scene, type SceneReport } from '../support/cluster/scene.ts';
 import { type RedisServer, startRedis, startRedisReplica } from '../support/servers/redis.ts';
 import { TcpProxy } from '../support/servers/tcp-proxy.ts';
+import { redisAt, redisUrl } from './redis-scenes.ts';
 import {
   CLIENTS,
   expectFound,
   expectWhole,
   LIGHT,
   numbers,
-  redisAt,
+  PATIENT,
+  PATIENT_MS,
   SEED,
-  Travellers,
   withoutMiscounts,
-} from './redis-scenes.ts';
+} from './scenes.ts';
+import { type Tale, Travellers } from './travellers.ts';
 
 const { rounds, tail, grown } = numbers({
   short: { rounds: 1, tail: 40, grown: 60 },
@@ -66,18 +68,17 @@ async function restartOlderAlone(place: Place, lose: () => Promise<unknown>, sce
 
 interface Outcome {
   readonly report: SceneReport;
-  readonly travellers: { readonly violations: readonly string[]; readonly resets: number };
+  readonly travellers: Tale;
 }
 
 async function rollingBack(rollback: Rollback, sabotage: readonly Sabotage[] = [], strict = false): Promise<Outcome> {
   await using redis = await startRedis();
   const proxy = await new TcpProxy(redis.port).start();
-  const url = `redis://127.0.0.1:${proxy.port}`;
-  const broker = redisAt(url, { rollback: strict ? 'strict' : 'detect' }, sabotage);
+  const broker = redisAt(redisUrl(proxy), { deadlineMs: PATIENT_MS, rollback: strict ? 'strict' : 'detect' }, sabotage);
   let successor: unknown;
-  let travellers: Outcome['travellers'] | undefined;
+  let travellers: Tale | undefined;
   try {
-    const report = await Scene.run({ ...LIGHT, broker }, async (scene) => {
+    const report = await Scene.run({ ...PATIENT, broker }, async (scene) => {
       await using away = new Travellers(scene);
       await away.arrive();
       await away.leave();
@@ -86,7 +87,7 @@ async function rollingBack(rollback: Rollback, sabotage: readonly Sabotage[] = [
       await scene.repaired();
       await scene.accepts(tail + grown);
       await away.arrive();
-      travellers = { violations: await away.violations(), resets: away.resets };
+      travellers = await away.tale();
     });
     return { report, travellers: travellers! };
   } finally {
@@ -101,7 +102,7 @@ function expectAllReset({ report, travellers }: Outcome): void {
   expect(travellers, SEED).toEqual({ violations: [], resets: LIGHT.users });
 }
 
-const OPTIONS = { concurrent: true, timeout: 60_000 + rounds * 30_000 };
+const OPTIONS = { concurrent: true, timeout: 180_000 + rounds * 30_000 };
 
 describe.each(Object.entries(ROLLBACKS))('Redis is %s', OPTIONS, (_, rollback) => {
   it('and everybody is reset, here and away', async () => {

@@ -110,7 +110,8 @@ export class Witness {
   }
 }
 
-function positionOf(cursor: string): Position {
+/** The position that a cursor names. @throws Error for what is none */
+export function positionOf(cursor: string): Position {
   const position = decodeCursor(cursor);
   if (typeof position === 'string') throw new Error(`the cursor ${cursor} is ${position}`);
   return position;

@@ -114,7 +114,7 @@ describe('a position', () => {
   });
 
   it('is given up when a message after it is older than the history', async () => {
-    const broker = open({ history: { ageMs: 1_500 }, deduplicationMs: 100 });
+    const broker = open({ history: { ageMs: 1_500 }, deduplicationMs: 1_500 });
     const origin = await topOf(broker, 'ann');
     const at = await say(broker, 'ann', 'old');
     expect(await resume(broker, 'ann', origin)).toEqual(['old']);
@@ -134,7 +134,7 @@ describe('a position', () => {
   });
 
   it('of a quiet user is given up when its proof has aged out, and not before', { timeout: 60_000 }, async () => {
-    const broker = open({ proofMs: 1_500, history: { ageMs: 1_500 }, deduplicationMs: 100 });
+    const broker = open({ proofMs: 1_500, history: { ageMs: 1_500 }, deduplicationMs: 1_500 });
     const origin = await topOf(broker, 'ann');
     expect(await resume(broker, 'ann', origin)).toEqual([]);
     await vi.waitFor(async () => expect(await stored('ann')).toBe(0), 30_000);

@@ -11,12 +11,16 @@ export interface LoadPublisherOptions {
   readonly servers: () => readonly ServerProcess[];
   readonly userIds: readonly string[];
   readonly messagesPerSecond: number;
+  /** Says when no more is begun than there is: the machine may not do as much. Default: never. */
+  readonly isFull?: () => boolean;
   readonly random: () => number;
 }
 
 const TICK_MS = 10;
+/** What the machine kept from being published for longer than this is not made up for: so much at once is no steady rate. */
+const LONGEST_TICK_MS = 100;
 /** A process that does not answer in this time is asked no more. */
-const ANSWER_WITHIN_MS = 8_000;
+const ANSWER_WITHIN_MS = 20_000;
 const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 200;
 /** One message in so many goes to several users. */
@@ -35,6 +39,8 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 export class LoadPublisher {
   /** One for each recipient, in the order of acceptance. */
   readonly accepted: Accepted[] = [];
+  /** The ids of those by user. */
+  readonly idsOf = new Map<string, string[]>();
   /** Attempts that failed. */
   failed = 0;
   /** Recipients that an attempt found to have the message already. */
@@ -49,6 +55,7 @@ export class LoadPublisher {
 
   constructor(options: LoadPublisherOptions) {
     this.#options = options;
+    for (const userId of options.userIds) this.idsOf.set(userId, []);
   }
 
   /** Milliseconds that the slowest message took from its first attempt to its acceptance. */
@@ -98,6 +105,7 @@ export class LoadPublisher {
         this.duplicates += duplicates;
         const doneMs = performance.now();
         this.accepted.push(...userIds.map((userId) => ({ userId, id: event.id, boxId, fromMs, doneMs })));
+        for (const userId of userIds) this.idsOf.get(userId)!.push(event.id);
         break;
       } catch {
         this.failed++;
@@ -109,10 +117,14 @@ export class LoadPublisher {
 
   /** Events to `kept` are never acked, those to `acked` may be. */
   async #run(): Promise<void> {
-    const { messagesPerSecond, random, userIds } = this.#options;
-    const startMs = performance.now();
-    for (let sent = 0; this.isRunning; ) {
-      for (const due = ((performance.now() - startMs) / 1_000) * messagesPerSecond; sent < due; sent++) {
+    const { messagesPerSecond, isFull = () => false, random, userIds } = this.#options;
+    let due = 1;
+    for (let lastMs = performance.now(); this.isRunning; ) {
+      const nowMs = performance.now();
+      due += (Math.min(nowMs - lastMs, LONGEST_TICK_MS) / 1_000) * messagesPerSecond;
+      lastMs = nowMs;
+      for (; due >= 1; due--) {
+        if (isFull()) continue;
         const recipients = new Set([this.#pick(userIds)!]);
         if (random() * SEVERAL_EVERY < 1) for (let more = 0; more < 4; more++) recipients.add(this.#pick(userIds)!);
         void this.publish([...recipients], random() < 0.5 ? 'kept' : 'acked');

@@ -64,7 +64,9 @@ export interface SceneEvidence {
   readonly leave: () => Promise<void>;
 }
 
-const GONE_WITHIN_MS = 10_000;
+/** No guarantees: when to stop waiting for what does not come, also on a busy machine. */
+const GONE_WITHIN_MS = 20_000;
+const COUNTED_WITHIN_MS = 30_000;
 
 export async function reportOn(evidence: SceneEvidence): Promise<SceneReport> {
   const { clients, publisher, repairs, servers } = evidence;
@@ -129,7 +131,11 @@ async function violationsIn(evidence: SceneEvidence): Promise<string[]> {
   // Who is not there in time is a violation that the checker names.
   await eventually('all clients at the top', () => look().catch(() => false), quietWithinMs).catch(() => {});
   const witnesses = clients.map(({ witness }) => witness);
-  if (counts.size === 0) for (const userId of userIds) counts.set(userId, await server.counts(userId));
+  const areCounted = async (): Promise<boolean> => {
+    for (const userId of userIds) if (!counts.has(userId)) counts.set(userId, await server.counts(userId));
+    return true;
+  };
+  await eventually('all counts are told', () => areCounted().catch(() => false), COUNTED_WITHIN_MS);
   const miscounts = [...counts].flatMap(([userId, { kept = 0 }]) => {
     const wanted = accepted.filter((one) => one.userId === userId && one.boxId === 'kept').length;
     return kept === wanted ? [] : [`${userId}: counts ${kept} of ${wanted} accepted events`];
@@ -140,7 +146,9 @@ async function violationsIn(evidence: SceneEvidence): Promise<string[]> {
 async function leftoversIn({ servers, userIds }: SceneEvidence): Promise<string[]> {
   const left: string[] = [];
   const expectSoon = async (what: string, check: () => Promise<boolean>): Promise<void> => {
-    await eventually(what, check, GONE_WITHIN_MS).catch(({ message }: Error) => left.push(message));
+    // A server that is late to answer is asked again.
+    const holds = () => check().catch(() => false);
+    await eventually(what, holds, GONE_WITHIN_MS).catch(({ message }: Error) => left.push(message));
   };
   const staying = live(servers);
   for (const server of staying) {

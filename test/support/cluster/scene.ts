@@ -26,7 +26,7 @@ export interface SceneOptions {
   readonly transports?: readonly SoakTransport[];
   /** Default 100. */
   readonly messagesPerSecond?: number;
-  /** While so many messages wait for their acceptance, fewer are begun. Default: any number. */
+  /** While so many messages wait for their acceptance, or a client has not got so many, fewer are begun. Default: any number. */
   readonly mostWaiting?: number;
   /** Options of usercast, as far as they are data. Default: subscriptions that are checked every 1.5 s. */
   readonly usercast?: ServerProcessOptions['usercast'];
@@ -45,7 +45,7 @@ const QUIET_WITHIN_MS = 30_000;
 /** No guarantees: when to stop waiting for what does not come, also on a busy machine. */
 const CONNECTED_WITHIN_MS = 30_000;
 const ACCEPTED_WITHIN_MS = 30_000;
-const REPAIRED_WITHIN_MS = 30_000;
+const REPAIRED_WITHIN_MS = 60_000;
 const LOOK_AGAIN_MS = 25;
 /** Chance that a client acks, for each message. */
 const ACKS = 0.1;
@@ -68,7 +68,7 @@ export class Scene {
   #following: Promise<unknown> = Promise.resolve();
 
   private constructor(options: SceneOptions) {
-    const { users = 10, clientsPerUser = 3, messagesPerSecond = 100, seed = seedOfTheRun, mostWaiting } = options;
+    const { users = 10, clientsPerUser = 3, messagesPerSecond = 100, seed = seedOfTheRun } = options;
     this.#options = options;
     setMaxListeners(0, this.#leaving.signal);
     this.random = seededRandom(seed);
@@ -83,9 +83,19 @@ export class Scene {
       servers: () => this.serving,
       userIds,
       messagesPerSecond,
-      ...(mostWaiting !== undefined && { mostWaiting }),
+      isFull: () => this.#isFull,
       random,
     });
+  }
+
+  get #isFull(): boolean {
+    const { mostWaiting } = this.#options;
+    if (mostWaiting === undefined) return false;
+    const isBehind = ({ witness }: SoakClient): boolean => {
+      const id = this.publisher.idsOf.get(witness.userId)!.at(-mostWaiting);
+      return id !== undefined && !witness.has(id) && witness.resets === 0;
+    };
+    return this.publisher.waiting >= mostWaiting || this.clients.some(isBehind);
   }
 
   /**

@@ -35,7 +35,9 @@ export interface ToldError {
 }
 
 const KEPT_ERRORS = 100;
-const ENDS_WITHIN_MS = 5_000;
+const ENDS_WITHIN_MS = 10_000;
+/** A connection that a client keeps is not taken from it just when it asks again. */
+const KEEP_ALIVE_MS = 300_000;
 
 let open: OpenBroker;
 let usercast: Usercast;
@@ -50,6 +52,7 @@ answerCommands({
   async start({ broker, usercast: options }: StartInput): Promise<number> {
     open = await openBroker(broker);
     server = createServer((_request, response) => response.writeHead(404).end());
+    server.keepAliveTimeout = KEEP_ALIVE_MS;
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { broker: used, counters } = open;
     usercast = createUsercast({ ...options, broker: used, ...(counters && { counters }), verifier: testVerifier() });
@@ -66,10 +69,16 @@ answerCommands({
   online: async (userIds: readonly string[]) => [...(await usercast.online(userIds))],
   disconnect: ({ userId, options }: { userId: string; options?: DisconnectOptions }) =>
     usercast.disconnect(userId, options),
-  tops: async (userIds: readonly string[]) => [...(await open.actual.tops(userIds))],
+  /** As they are read, and not as positions are compared: then a replica that lags behind may be asked. */
+  tops: (userIds: readonly string[]) =>
+    Promise.all(userIds.map(async (userId) => [userId, (await open.actual.read(userId, null, 0)).top] as const)),
   stats: () => usercast.stats(),
   health: () => usercast.health(),
   errors: () => errors,
+
+  async timers(timesMs: readonly number[]): Promise<void> {
+    for (const ms of timesMs) await new Promise((resolve) => setTimeout(resolve, ms));
+  },
 
   fault(what: 'cut' | 'mend' | 'calm'): void {
     if (!open.faulty) throw new Error('this process has no faulty broker');

@@ -2,9 +2,9 @@
 
 import type {
   DisconnectOptions,
+  Position,
   PublishEventOptions,
   Published,
-  StreamTop,
   UsercastHealth,
   UsercastOptions,
   UsercastStats,
@@ -28,6 +28,7 @@ export class ServerProcess {
   /** How it ended without being told to; null otherwise. */
   accident: string | null = null;
   readonly #child: Child;
+  readonly #publishing = new Set<Promise<unknown>>();
 
   private constructor(child: Child, port: number) {
     this.#child = child;
@@ -55,7 +56,16 @@ export class ServerProcess {
 
   /** Like all that follow, rejects when the call does, or when the process ends. */
   publish(userIds: readonly string[], event: BoxEvent, options?: PublishEventOptions): Promise<Published> {
-    return this.#child.ask('publish', { userIds, event, ...(options && { options }) } satisfies PublishInput);
+    const input = { userIds, event, ...(options && { options }) } satisfies PublishInput;
+    const published = this.#child.ask<Published>('publish', input);
+    const settled = published.catch(() => {}).finally(() => this.#publishing.delete(settled));
+    this.#publishing.add(settled);
+    return published;
+  }
+
+  /** Resolves when timers of these times have passed there, one after the other: later where the machine is busy. */
+  timers(timesMs: readonly number[]): Promise<void> {
+    return this.#child.ask('timers', timesMs);
   }
 
   counts(userId: string): Promise<Record<string, number>> {
@@ -71,8 +81,8 @@ export class ServerProcess {
   }
 
   /** From the broker itself. */
-  async tops(userIds: readonly string[]): Promise<Map<string, StreamTop>> {
-    return new Map(await this.#child.ask<[string, StreamTop][]>('tops', userIds));
+  async tops(userIds: readonly string[]): Promise<Map<string, Position>> {
+    return new Map(await this.#child.ask<[string, Position][]>('tops', userIds));
   }
 
   stats(): Promise<UsercastStats> {
@@ -93,10 +103,11 @@ export class ServerProcess {
     return this.#child.ask('fault', what);
   }
 
-  /** Drains it, then ends it. */
+  /** Drains it, then ends it, when what it was asked to publish is done. */
   async drain(withinMs?: number): Promise<void> {
     this.isLeaving = true;
     await this.#child.ask('drain', withinMs === undefined ? {} : { withinMs });
+    await Promise.all(this.#publishing);
     await this.kill();
   }
 
