@@ -17,9 +17,9 @@ export class Marks {
     this.#store = natsStore;
   }
 
-  /** Those still kept, oldest first. `mustBeNewest`: not from a replica that may lag behind. */
-  async read(caller: NatsCaller, token: string, mustBeNewest: boolean): Promise<readonly DisconnectMark[]> {
-    return (await this.#entry(caller, token, mustBeNewest && this.#store.mayLag)).marks;
+  /** Those still kept, oldest first. */
+  async read(caller: NatsCaller, token: string): Promise<readonly DisconnectMark[]> {
+    return (await this.#entry(caller, token, this.#store.mayLag)).marks;
   }
 
   async add(caller: NatsCaller, token: string, target: DisconnectTarget): Promise<DisconnectMark> {

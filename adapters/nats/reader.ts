@@ -22,7 +22,7 @@ const FIRST_ENTRIES = 3;
 const PARTS = 8;
 const MAX_TRIES = 20;
 
-/** Who is asked: any replica, or the leader, who knows all that was seen. */
+/** Who is asked: where there are replicas, which may lag behind or stay apart, the leader. */
 type Ask = (query: MessageQuery) => Promise<StoredMessage | null>;
 
 export class Reader {
@@ -40,10 +40,10 @@ export class Reader {
       const token = userToken(userId);
       if (after && after.epoch !== this.#store.epochOf(token)) await this.#store.refresh();
       const [marks, slice] = await Promise.all([
-        this.#marks.read(caller, token, true),
-        this.#slice(caller, token, after, limit, this.#asker(caller, this.#store.mayLag)),
+        this.#marks.read(caller, token),
+        this.#slice(caller, token, after, limit, this.#asker(caller)),
       ]);
-      // A replica that lags behind, or a moment in which history moved on, is no reason to reset anyone.
+      // A moment in which history moved on is no reason to reset anyone.
       const { top, entries } = slice.isProven
         ? slice
         : await this.#slice(caller, token, after, limit, this.#leader(caller));
@@ -58,8 +58,8 @@ export class Reader {
         userIds.map(async (userId): Promise<[string, StreamTop]> => {
           const token = userToken(userId);
           const [last, marks] = await Promise.all([
-            this.last(caller, token, this.#asker(caller, false)),
-            this.#marks.read(caller, token, false),
+            this.last(caller, token, this.#asker(caller)),
+            this.#marks.read(caller, token),
           ]);
           return [userId, { ...this.#position(token, last), markNumber: numberOf(marks) }];
         }),
@@ -161,9 +161,9 @@ export class Reader {
     return `${this.#store.names.entries}${token}`;
   }
 
-  #asker(caller: NatsCaller, mustBeNewest: boolean): Ask {
+  #asker(caller: NatsCaller): Ask {
     const { stream } = this.#store.names;
-    return mustBeNewest ? this.#leader(caller) : (query) => readDirect(caller, stream, query);
+    return this.#store.mayLag ? this.#leader(caller) : (query) => readDirect(caller, stream, query);
   }
 
   #leader(caller: NatsCaller): Ask {

@@ -1,5 +1,6 @@
 // natsBroker where several act at one moment: processes, operators, and the server itself.
 
+import { connect } from '@nats-io/transport-node';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { natsBroker } from '../../../adapters/nats/index.ts';
 import { startNatsCluster } from '../../support/servers/nats-cluster.ts';
@@ -64,6 +65,33 @@ describe('a disconnect', () => {
       expect((await brokers[0]!.read('ann', null, 0)).marks).toHaveLength(60);
     } finally {
       await Promise.all(brokers.map((broker) => broker.close()));
+    }
+  });
+});
+
+describe('where a user stands', () => {
+  it('is asked of the leader, for a replica may lag behind or stay apart', async () => {
+    await using cluster = await startNatsCluster(3);
+    const connection = await connect({ servers: cluster.nodes.map(({ url }) => url) });
+    const asked: string[] = [];
+    const publish = connection.publish.bind(connection);
+    connection.publish = (subject, ...rest) => {
+      asked.push(subject);
+      publish(subject, ...rest);
+    };
+    const broker = natsBroker({ connection, replicas: 3, deadlineMs: 20_000 });
+    try {
+      await broker.publish({ tag: newTag(), deliveries: [{ payload: 'p', userIds: USERS }] });
+      await broker.mark(USERS[0]!, {});
+      asked.length = 0;
+      await broker.tops(USERS);
+      await broker.read(USERS[0]!, null, 0);
+      const reads = asked.filter((subject) => subject.includes('.GET.'));
+      expect(reads.length).toBeGreaterThanOrEqual(USERS.length);
+      expect(reads.filter((subject) => subject.startsWith('$JS.API.DIRECT.'))).toEqual([]);
+    } finally {
+      await broker.close();
+      await connection.close();
     }
   });
 });
