@@ -6,7 +6,7 @@ import type { Part } from './part.ts';
 import type { ResolvedRedisBrokerOptions } from './redis-options.ts';
 import { EPOCH, TAG } from './replies.ts';
 
-/** A call without an id is remembered so long, for the retries of the connection. */
+/** A call without an id is remembered so long at least, for the retries of the connection. */
 const RETRY_MS = 60_000;
 
 /** How often the life of a used stream is renewed, in ms. */
@@ -33,7 +33,7 @@ export function appendCall(
   part: Part,
   options: ResolvedRedisBrokerOptions,
 ): AppendCall {
-  const { history, positionMs, deduplicationMs } = options;
+  const { history, positionMs, deadlineMs, deduplicationMs } = options;
   const isCommon = part.isCommon(batch.places.length);
   const keys: string[] = [...part.keys, part.record(id ?? `call:${tag}`)];
   const args: string[] = [
@@ -43,7 +43,7 @@ export function appendCall(
     String(history.messages),
     String(history.ageMs + renewMs(options)),
     String(positionMs + renewMs(options)),
-    String(id === undefined ? RETRY_MS : deduplicationMs),
+    String(id === undefined ? Math.max(RETRY_MS, deadlineMs) : deduplicationMs),
     isCommon ? part.commonChannel : '',
     part.channelPrefix,
   ];

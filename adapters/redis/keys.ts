@@ -13,7 +13,7 @@ export function defaultPartitions(isCluster: boolean): number {
 
 /** The names of one partition. */
 export class Partition {
-  /** The partition's generation: a part of every epoch. */
+  /** The partition's generation, which is the epoch of every stream in it, and how many calls have appended. */
   readonly generation: string;
   readonly #base: string;
   readonly #channels: string;

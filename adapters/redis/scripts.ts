@@ -5,7 +5,7 @@
 // string of the epoch (16 characters), a stamp that says when the life of the keys was last renewed (7), the newest
 // entry's tag (8) and its offset. The hash has an end where it holds no counts. A stream is a list of entries: tag, `1`
 // where it counted, offset, a space and the payload. The entry before the oldest that is kept stays as well, for its tag;
-// where nothing was before, the position that the stream began at has its place. The epoch is the partition's generation,
+// where the stream began, a tag alone has its place. The epoch is the partition's generation,
 // which is kept with the count of calls in one hash, so that both are lost together.
 
 import { createHash } from 'node:crypto';
@@ -130,34 +130,33 @@ end
 local offset = string.format('%d', call('HINCRBY', KEYS[1], 'offset', 1))
 local renewed = generation .. stamp
 local top = renewed .. tag .. offset
+-- Turning a number into text is dear, and many have the same count.
 local increased = {}
+local function oneMore(count)
+  local more = increased[count] or string.format('%d', count + 1)
+  increased[count] = more
+  return more
+end
 local function append(user, stream, entry, change, box)
   local at, count
   if change == '+' then
     local fields = call('HMGET', user, '', box)
-    at, count = fields[1], fields[2]
+    at, count = fields[1], oneMore(fields[2] or '0')
   else at = call('HGET', user, '') end
-  local isRenewed, previous, before = at and sub(at, 1, 23) == renewed, nil, nil
+  local isRenewed, previous = at and sub(at, 1, 23) == renewed, nil
   if isRenewed or (at and sub(at, 1, 16) == generation) then previous = sub(at, 24, 31)
   else
     call('DEL', stream)
-    previous, before = sub(random, 1, 8), '0'
+    previous = sub(random, 1, 8)
   end
   local length = call('RPUSH', stream, entry)
   if length == 1 then
-    call('LPUSH', stream, previous .. '0' .. (before or sub(at, 32)) .. ' ')
+    call('LPUSH', stream, previous)
     isRenewed = false
   elseif length > most then call('LTRIM', stream, -kept, -1) end
-  if change == '+' then
-    count = count or '0'
-    -- Turning a number into text is dear, and many have the same count.
-    local more = increased[count]
-    if not more then
-      more = string.format('%d', count + 1)
-      increased[count] = more
-    end
-    call('HSET', user, '', top, box, more)
-    if more == '1' then call('PERSIST', user) end
+  if count then
+    call('HSET', user, '', top, box, count)
+    if count == '1' then call('PERSIST', user) end
   else
     call('HSET', user, '', top)
     if change == '-' and call('HDEL', user, box) == 1 then letEnd(user, userMs) end
@@ -218,7 +217,7 @@ local result = isPlain and '' or table.concat(items, ' ')
 if not isShared then
   call('HSET', record, '', tag, field, cmsgpack.pack({generation, offset, result, errors, lists}))
 end
-if not by[1] then call('PEXPIRE', record, recordMs) end
+call('PEXPIRE', record, recordMs)
 return untold or {written, generation, offset, result, errors}
 `);
 

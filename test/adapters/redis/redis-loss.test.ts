@@ -137,8 +137,32 @@ describe('what is gone of one user', () => {
   });
 });
 
+describe('what could not be counted', () => {
+  beforeEach(() => start());
+
+  it('is not in the stream either', async () => {
+    const bench = open();
+    await bench.say(bench.ann, 'a');
+    const before = await bench.top(bench.ann);
+    await redis.cli('HSET', key('u', bench.ann), 'box', 'foreign');
+    const { appended } = await bench.broker.publish(messageTo([bench.ann], 'b', { unread: { boxId: 'box' } }));
+    expect(appended[0]).toBeInstanceOf(Error);
+    await bench.say(bench.ann, 'c');
+    expect(await bench.payloadsAfter(bench.ann, before)).toEqual(['c']);
+  });
+});
+
 describe('calls that are made again', () => {
   beforeEach(() => start());
+
+  it('are known for as long as asked for to those who joined last as well', async () => {
+    const bench = open({ deduplicationMs: 60_000 });
+    await bench.broker.publish(messageTo([bench.ann], 'p', { id: 'one' }));
+    const record = `{${PREFIX}:0}:d:one`;
+    await redis.cli('PEXPIRE', record, '30000');
+    await bench.broker.publish(messageTo([bench.bob], 'p', { id: 'one' }));
+    expect(Number(await redis.cli('PTTL', record))).toBeGreaterThan(30_000);
+  });
 
   it('append once, with an id and without, in batches and to others as well', async () => {
     const bench = open({ partitions: 3 });
