@@ -15,7 +15,7 @@ const SENTINELS = 3;
 const QUORUM = 2;
 const DOWN_AFTER_MS = 1_000;
 const FAILOVER_TIMEOUT_MS = 3_000;
-const SETTLES_WITHIN_MS = 15_000;
+const SETTLES_WITHIN_MS = 60_000;
 
 /** One of those that watch. */
 class RedisSentinelServer extends RedisServer {
