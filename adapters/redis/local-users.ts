@@ -5,17 +5,14 @@ import type { Part } from './part.ts';
 import type { RedisLink } from './redis-link.ts';
 import { hand, handToAll } from './replies.ts';
 
-interface LocalUser {
-  listeners: readonly StreamListener[];
-}
-
 export class LocalUsers {
   readonly #link: () => RedisLink;
-  readonly #byUser = new Map<string, LocalUser>();
-  readonly #byChannel = new Map<string, LocalUser>();
+  readonly #listeners = new Map<string, readonly StreamListener[]>();
+  /** Whose own channel it is. */
+  readonly #users = new Map<string, string>();
   /** The common channels that are subscribed to, or about to be: they stay until the end. */
   readonly #common = new Map<string, Promise<void>>();
-  readonly #listenersOf = (userId: string) => this.#byUser.get(userId)?.listeners;
+  readonly #listenersOf = (userId: string) => this.#listeners.get(userId);
 
   constructor(link: () => RedisLink) {
     this.#link = link;
@@ -23,9 +20,9 @@ export class LocalUsers {
 
   /** A message as it came on a channel. */
   take(channel: string, message: string): void {
-    const user = this.#byChannel.get(channel);
+    const userId = this.#users.get(channel);
     try {
-      if (user) hand(message, user.listeners);
+      if (userId !== undefined) hand(message, this.#listeners.get(userId)!);
       else if (this.#common.has(channel)) handToAll(message, this.#listenersOf);
     } catch {
       // Not a message of ours: whatever it stands for is missing then, and looked for as after any other loss.
@@ -35,10 +32,8 @@ export class LocalUsers {
   /** Resolves when live. */
   async listen(part: Part, userId: string, listener: StreamListener): Promise<Unsubscribe> {
     const channel = part.channel(userId);
-    const user = this.#byUser.get(userId) ?? { listeners: [] };
-    user.listeners = [...user.listeners, listener];
-    this.#byUser.set(userId, user);
-    this.#byChannel.set(channel, user);
+    this.#listeners.set(userId, [...(this.#listeners.get(userId) ?? []), listener]);
+    this.#users.set(channel, userId);
     const leave = (): void => this.#leave(userId, channel, listener);
     try {
       await Promise.all([this.#join(part.commonChannel), this.#link().subscribe(channel)]);
@@ -50,8 +45,8 @@ export class LocalUsers {
   }
 
   clear(): void {
-    this.#byUser.clear();
-    this.#byChannel.clear();
+    this.#listeners.clear();
+    this.#users.clear();
   }
 
   #join(channel: string): Promise<void> {
@@ -65,12 +60,15 @@ export class LocalUsers {
   }
 
   #leave(userId: string, channel: string, listener: StreamListener): void {
-    const user = this.#byUser.get(userId);
-    if (!user?.listeners.includes(listener)) return;
-    user.listeners = user.listeners.filter((one) => one !== listener);
-    if (user.listeners.length > 0) return;
-    this.#byUser.delete(userId);
-    this.#byChannel.delete(channel);
+    const listeners = this.#listeners.get(userId);
+    if (!listeners?.includes(listener)) return;
+    const others = listeners.filter((one) => one !== listener);
+    if (others.length > 0) {
+      this.#listeners.set(userId, others);
+      return;
+    }
+    this.#listeners.delete(userId);
+    this.#users.delete(channel);
     this.#link().unsubscribe(channel);
   }
 }
