@@ -139,15 +139,14 @@ const NOT_YET = '0001-01-01T00:00:00Z';
 /** null where there is no such stream. @throws JetStreamError, UsercastError */
 export async function streamInfo(caller: NatsCaller, stream: string): Promise<StreamInfo | null> {
   try {
-    let info = await askJetStream<StreamInfo>(caller, `STREAM.INFO.${stream}`);
-    for (let tries = 1; info.created === NOT_YET; tries++) {
+    for (let tries = 1; ; tries++) {
+      const info = await askJetStream<StreamInfo>(caller, `STREAM.INFO.${stream}`);
+      // Without a leader, a replica that lags behind may be the one that answers.
+      if (info.cluster && !info.cluster.leader) throw new JetStreamError(`${stream} has no leader`, NO_LEADER, 500);
+      if (info.created !== NOT_YET) return info;
       if (tries > CREATE_TRIES) throw new JetStreamError(`${stream} is still being made`, NO_LEADER, 500);
       await new Promise<void>((resolve) => setTimer(resolve, CREATE_PAUSE_MS * tries));
-      info = await askJetStream<StreamInfo>(caller, `STREAM.INFO.${stream}`);
     }
-    // Without a leader, a replica that lags behind may be the one that answers.
-    if (info.cluster && !info.cluster.leader) throw new JetStreamError(`${stream} has no leader`, NO_LEADER, 500);
-    return info;
   } catch (cause) {
     if (cause instanceof JetStreamError && cause.code === STREAM_NOT_FOUND) return null;
     throw cause;

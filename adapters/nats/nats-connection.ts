@@ -1,6 +1,7 @@
 // The connection to NATS: the host's own, by a structural type, or one of ours, made with the client library that the host
 // has installed. Used by the link alone.
 
+import { isCertificateError } from '../../src/tls-errors.ts';
 import { SetupRefusal } from './setup-refusal.ts';
 
 /** Headers of a message, as the client library has them. */
@@ -123,7 +124,7 @@ function unconnected(cause: unknown): unknown {
     const advice = 'change the user, password or token in servers, or pass your own connection';
     return new SetupRefusal(`NATS refused us: ${plain.message}; ${advice}`, plain);
   }
-  if (/CERT|ISSUER|INVALID_CA|HOSTNAME|LEAF_SIGNATURE/.test(String(code)) && !/ALERT/.test(String(code))) {
+  if (isCertificateError(code)) {
     const advice = 'name its CA in NODE_EXTRA_CA_CERTS, or pass your own connection with tls';
     return new SetupRefusal(`the certificate of NATS was refused: ${plain.message}; ${advice}`, plain);
   }

@@ -1,6 +1,7 @@
 // What went wrong with a call, as our errors: by the code of the server's reply, and without what was sent.
 
 import { UsercastError } from '../../src/index.ts';
+import { isCertificateError } from '../../src/tls-errors.ts';
 
 /** The first word of the server's reply, or null for an error of the connection. */
 export function replyCode(error: unknown): string | null {
@@ -62,7 +63,7 @@ export function unconnected(cause: unknown): Error {
   if (cause instanceof RedisRefusal) return cause;
   const plain = bare(cause);
   const { code: name = '', reason } = (cause ?? {}) as { readonly code?: unknown; readonly reason?: unknown };
-  if (/CERT|ISSUER|INVALID_CA|HOSTNAME|LEAF_SIGNATURE/.test(String(name)) && !/ALERT/.test(String(name))) {
+  if (isCertificateError(name)) {
     const advice = 'name its CA in NODE_EXTRA_CA_CERTS, or pass your own client with TLS options';
     return new RedisRefusal(`the certificate of redis was refused: ${plain.message}; ${advice}`, plain);
   }

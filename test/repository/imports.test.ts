@@ -5,7 +5,7 @@ import { filesUnder, importsOf, read, resolveImport } from './source.ts';
 
 /** From the top down. Of several patterns that fit a file, the longest decides. */
 const ROWS: readonly { readonly name: string; readonly files: readonly string[] }[] = [
-  { name: 'ground', files: ['errors', 'timers', 'option-checks', 'listeners', 'random', 'allowance'] },
+  { name: 'ground', files: ['errors', 'timers', 'option-checks', 'listeners', 'random', 'allowance', 'tls-errors'] },
   { name: 'protocol', files: ['protocol/*'] },
   {
     name: 'contracts',
