@@ -4,10 +4,10 @@
 import { describe, expect, it } from 'vitest';
 import type { Sabotage } from '../support/cluster/sabotage.ts';
 import { Scene } from '../support/cluster/scene.ts';
-import { eventually } from '../support/raw-client.ts';
 import { freePort } from '../support/servers/free-port.ts';
 import { startNats } from '../support/servers/nats.ts';
 import { type Direction, TcpProxy } from '../support/servers/tcp-proxy.ts';
+import { halving, PROBED, PROCESSES, ROUNDS } from './half-dead.ts';
 import { natsAt, natsUrl, STREAM } from './nats-scenes.ts';
 import {
   expectFound,
@@ -19,29 +19,16 @@ import {
   publishUnheard,
   SEED,
   SOON_QUIET_MS,
-  timersPass,
 } from './scenes.ts';
 
-const { cuts, probeMs, rounds } = numbers({
-  short: { cuts: 6, probeMs: 1_000, rounds: 1 },
-  long: { cuts: 100, probeMs: 2_000, rounds: 5 },
-});
-const OPTIONS = { timeout: 180_000 + cuts * 5_000 + rounds * 60_000 };
+const cuts = numbers({ short: 6, long: 100 });
+const OPTIONS = { concurrent: true, timeout: 180_000 + cuts * 5_000 + ROUNDS * 60_000 };
 /** Of code that has not run yet, a process makes little. */
 const WARM_UP = 400;
 /** Published before it is quiet, after the last cut. */
 const MORE = 10;
-/** What is asked over a connection that is half-dead is asked again after it, and a busy machine needs some. */
-const DEADLINE_MS = 4_000;
-const REPAIRED_WITHIN_MS = 90_000;
 /** To make a connection anew. */
 const SLACK_MS = 1_000;
-/** When to stop waiting, in probe intervals. */
-const NEVER = 4;
-const SURELY = 40;
-const PROCESSES = 2;
-/** Positions are compared so late that only a connection that is made anew helps. */
-const HARDLY_CHECKED = { lingerMs: 300, checkMs: 60_000, catchUpMs: 500 };
 
 async function cutting(times: number) {
   await using nats = await startNats();
@@ -77,7 +64,7 @@ async function missing(): Promise<readonly string[]> {
   }
 }
 
-describe('the connections to NATS are cut', { ...OPTIONS, concurrent: true }, () => {
+describe('the connections to NATS are cut', OPTIONS, () => {
   it('and are repaired in place', async () => {
     expectUnnoticed(await cutting(cuts));
   });
@@ -99,52 +86,31 @@ async function portsOfBrokers(monitor: number): Promise<Set<number>> {
   return new Set(ofBrokers.map(({ port }) => port));
 }
 
-/**
- * How many milliseconds after two probe intervals the last process had noticed; infinite where it had not at all. The
- * intervals are as long as timers of the processes make them: later than they should be, where the machine is busy.
- */
-async function halving(directions: readonly Direction[], sabotage: readonly Sabotage[] = []) {
+async function halvingNats(directions: readonly Direction[], sabotage: readonly Sabotage[] = []) {
   const monitor = await freePort();
   await using nats = await startNats({ config: `http: "127.0.0.1:${monitor}"` });
-  const proxy = await new TcpProxy(nats.port).start();
-  const lateMs: number[] = [];
-  const broker = natsAt(natsUrl(proxy), { probeMs, deadlineMs: DEADLINE_MS }, sabotage);
-  const withinMs = (sabotage.length > 0 ? NEVER : SURELY) * probeMs;
-  const usercast = { limits: { deadlineMs: DEADLINE_MS }, subscriptions: HARDLY_CHECKED };
-  try {
-    const report = await Scene.run({ ...PATIENT, broker, usercast, processes: PROCESSES }, async (scene) => {
-      for (const direction of directions) {
-        const ports = await portsOfBrokers(monitor);
-        expect(ports.size, SEED).toBe(PROCESSES);
-        const { accepted } = proxy;
-        proxy.drop(direction, (port) => ports.has(port));
-        const due = timersPass(scene.serving, [probeMs, probeMs / 2, probeMs / 2]);
-        const isNoticed = () => proxy.accepted >= accepted + PROCESSES;
-        const noticedMs = await eventually('it is noticed', isNoticed, withinMs).then(
-          () => performance.now(),
-          () => Number.POSITIVE_INFINITY,
-        );
-        lateMs.push(noticedMs - (await due));
-        if (noticedMs === Number.POSITIVE_INFINITY) proxy.cutAll();
-        await scene.repaired(REPAIRED_WITHIN_MS);
-      }
-    });
-    return { report, lateMs };
-  } finally {
-    await proxy.stop();
-  }
+  const ports = async (): Promise<Set<number>> => {
+    const found = await portsOfBrokers(monitor);
+    expect(found.size, SEED).toBe(PROCESSES);
+    return found;
+  };
+  return await halving({
+    server: nats,
+    specAt: (proxy) => natsAt(natsUrl(proxy), PROBED, sabotage),
+    halves: directions.map((direction) => ({ direction, ports })),
+  });
 }
 
-describe('a connection to NATS is half-dead', { ...OPTIONS, concurrent: true }, () => {
+describe('a connection to NATS is half-dead', OPTIONS, () => {
   it('is noticed within two probe intervals, and no client notices', async () => {
-    const halves = Array.from({ length: rounds }, (): Direction[] => ['down', 'up']).flat();
-    const { report, lateMs } = await halving(halves);
+    const halves = Array.from({ length: ROUNDS }, (): Direction[] => ['down', 'up']).flat();
+    const { report, lateMs } = await halvingNats(halves);
     expectUnnoticed(report);
     expect(Math.max(...lateMs), `${SEED}, ${lateMs}`).toBeLessThan(SLACK_MS);
   });
 
   it('control: is not noticed without probes', async () => {
-    const { lateMs } = await halving(['down'], ['no-nats-probes']);
+    const { lateMs } = await halvingNats(['down'], ['no-nats-probes']);
     expect(lateMs, SEED).toEqual([Number.POSITIVE_INFINITY]);
   });
 });

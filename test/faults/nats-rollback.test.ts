@@ -9,6 +9,7 @@ import { type NatsServer, startNats } from '../support/servers/nats.ts';
 import { deleteStream, natsAt } from './nats-scenes.ts';
 import {
   CLIENTS,
+  comeBackOlder,
   expectFound,
   expectWhole,
   LIGHT,
@@ -35,16 +36,8 @@ const AGREED_WITHIN_MS = 30_000;
 /** Has NATS lose what `lose` publishes, and perhaps more. */
 type Loss = (nats: NatsServer, lose: () => Promise<unknown>) => Promise<unknown>;
 
-const startedOlder: Loss = async (nats, lose) => {
-  await nats.saveCopy('older');
-  await lose();
-  await nats.kill();
-  await nats.restoreCopy('older');
-  await nats.start();
-};
-
 const LOSSES: Record<string, Loss> = {
-  'is started from an older copy': startedOlder,
+  'is started from an older copy': comeBackOlder,
 
   'has its stream deleted': async (nats, lose) => {
     await lose();
@@ -106,7 +99,7 @@ describe.each(Object.entries(LOSSES))('NATS %s', OPTIONS, (_, loss) => {
 
 describe('control', OPTIONS, () => {
   it('who was away loses messages silently when nobody knows what NATS had', async () => {
-    const attempt = async () => (await losing(startedOlder, ['no-nats-generations'])).travellers.violations;
+    const attempt = async () => (await losing(comeBackOlder, ['no-nats-generations'])).travellers.violations;
     await expectFound(/lost silently/, attempt);
   });
 });

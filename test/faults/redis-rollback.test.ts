@@ -9,6 +9,7 @@ import { TcpProxy } from '../support/servers/tcp-proxy.ts';
 import { redisAt, redisUrl } from './redis-scenes.ts';
 import {
   CLIENTS,
+  comeBackOlder,
   expectFound,
   expectWhole,
   LIGHT,
@@ -34,16 +35,8 @@ interface Place {
 /** Has Redis lose what `lose` publishes. */
 type Rollback = (place: Place, lose: () => Promise<unknown>, scene: Scene) => Promise<unknown>;
 
-async function restartOlder({ redis }: Place, lose: () => Promise<unknown>): Promise<void> {
-  await redis.saveCopy('older');
-  await lose();
-  await redis.kill();
-  await redis.restoreCopy('older');
-  await redis.start();
-}
-
 const ROLLBACKS: Record<string, Rollback> = {
-  'started from an older copy': restartOlder,
+  'started from an older copy': ({ redis }, lose) => comeBackOlder(redis, lose),
 
   'followed by a replica that lagged': async ({ redis, proxy }, lose) => {
     const replica = await startRedisReplica(redis, { dir: `${redis.dir}/replica` });
@@ -59,7 +52,7 @@ const ROLLBACKS: Record<string, Rollback> = {
 /** None of those who have published what is lost are left to tell. */
 async function restartOlderAlone(place: Place, lose: () => Promise<unknown>, scene: Scene): Promise<void> {
   const witnesses = scene.serving;
-  await restartOlder(place, async () => {
+  await comeBackOlder(place.redis, async () => {
     await lose();
     await Promise.all(witnesses.map((server) => server.kill()));
   });

@@ -7,6 +7,7 @@ import type { Scene, SceneReport } from '../support/cluster/scene.ts';
 import { ServerProcess } from '../support/cluster/server-process.ts';
 import { eventually } from '../support/raw-client.ts';
 import { seed } from '../support/seed.ts';
+import type { RealServer } from '../support/servers/real-server.ts';
 import type { TcpProxy } from '../support/servers/tcp-proxy.ts';
 
 /** `FAULTS=long` runs each fault in full; a plain run has a short form of it. */
@@ -113,6 +114,15 @@ const EVENT = {
   sender: { id: 'zoe' },
   content: { text: 'an event' },
 } as const;
+
+/** The server loses what `lose` publishes, and comes back with what it had before. */
+export async function comeBackOlder(server: RealServer, lose: () => Promise<unknown>): Promise<void> {
+  await server.saveCopy('older');
+  await lose();
+  await server.kill();
+  await server.restoreCopy('older');
+  await server.start();
+}
 
 /** Stored while no answer comes back: of so much, nobody knows. */
 const UNKNOWN = 3;
