@@ -9,6 +9,10 @@ import { EPOCH, TAG } from './replies.ts';
 /** A call without an id is remembered so long at least, for the retries of the connection. */
 const RETRY_MS = 60_000;
 
+/** A key of its own takes as much memory as this many recipients' copies, or characters of one. */
+const SHARED_BY = 10;
+const SHARED_FROM = 40;
+
 /** How often the life of a used stream is renewed, in ms. */
 export function renewMs({ history }: ResolvedRedisBrokerOptions): number {
   return Math.ceil(history.ageMs / 4);
@@ -47,10 +51,14 @@ export function appendCall(
     isCommon ? part.commonChannel : '',
     part.channelPrefix,
   ];
-  for (const { payload, unread, ack, userIds } of batch.deliveries) {
+  for (const { index, payload, unread, ack, userIds } of batch.deliveries) {
     const box = unread ?? ack;
     const change = unread ? '+' : ack ? '-' : '';
-    args.push(payload, unread ? '1' : '0', box?.boxId ?? '', change, String(userIds.length), JSON.stringify(userIds));
+    const isShared = userIds.length >= SHARED_BY && payload.length >= SHARED_FROM;
+    const name = isShared ? part.payloadName(index) : '';
+    if (isShared) keys.push(part.payload(tag, name));
+    args.push(payload, name, unread ? '1' : '0', box?.boxId ?? '', change);
+    args.push(String(userIds.length), JSON.stringify(userIds));
     for (const userId of userIds) keys.push(part.user(userId), part.stream(userId));
   }
   return { keys, args: () => [...part.args, ...args] };

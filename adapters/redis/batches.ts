@@ -3,12 +3,17 @@
 import type { Delivery } from '../../src/index.ts';
 import { partitionOf } from './keys.ts';
 
+interface BatchDelivery extends Delivery {
+  /** Among the message's deliveries. */
+  readonly index: number;
+}
+
 /** What one call appends. */
 export interface Batch {
   readonly partition: number;
   /** Among the message's batches; the same recipients are in the batch of this number when the call is made again. */
   readonly number: number;
-  readonly deliveries: readonly Delivery[];
+  readonly deliveries: readonly BatchDelivery[];
   /** Where each recipient stands in the whole message. */
   readonly places: readonly number[];
 }
@@ -18,7 +23,7 @@ const RECIPIENTS = 200;
 const CHARACTERS = 1_000_000;
 
 interface Open {
-  deliveries: (Delivery & { userIds: string[] })[];
+  deliveries: (BatchDelivery & { userIds: string[] })[];
   of: Delivery;
   places: number[];
   characters: number;
@@ -31,7 +36,7 @@ export function batchesOf(deliveries: readonly Delivery[], partitions: number): 
     batches.push({ partition, number: batches.length, deliveries, places });
   };
   let place = 0;
-  for (const delivery of deliveries) {
+  for (const [index, delivery] of deliveries.entries()) {
     for (const userId of delivery.userIds) {
       const partition = partitions === 1 ? 0 : partitionOf(userId, partitions);
       let batch = open.get(partition);
@@ -43,7 +48,7 @@ export function batchesOf(deliveries: readonly Delivery[], partitions: number): 
       }
       if (batch.deliveries.length === 0 || batch.of !== delivery) {
         batch.of = delivery;
-        batch.deliveries.push({ ...delivery, userIds: [] });
+        batch.deliveries.push({ ...delivery, index, userIds: [] });
       }
       batch.deliveries.at(-1)!.userIds.push(userId);
       batch.places.push(place++);

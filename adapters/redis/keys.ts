@@ -38,6 +38,11 @@ export class Partition {
     return `${this.#base}s:${userId}`;
   }
 
+  /** A payload that several streams share, by what names it in their entries, which is anything but empty. */
+  payload(tag: string, name: string): string {
+    return `${this.#base}p:${tag}${name}`;
+  }
+
   marks(userId: string): string {
     return `${this.#base}m:${userId}`;
   }

@@ -47,6 +47,11 @@ export class Part extends Partition {
     return isNew;
   }
 
+  /** What names the payload of a message's delivery: tags alone may be the same by chance. */
+  payloadName(delivery: number): string {
+    return this.#process + delivery;
+  }
+
   /** Whether one message to all processes is less than one to each recipient. */
   isCommon(recipients: number): boolean {
     return recipients > Math.max(this.#processes, 3);

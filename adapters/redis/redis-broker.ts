@@ -28,7 +28,7 @@ import {
   type ResolvedRedisBrokerOptions,
   resolveRedisBrokerOptions,
 } from './redis-options.ts';
-import { type ReadReply, sliceOf, topsOf } from './replies.ts';
+import { type ReadReply, sharedOf, sliceOf, topsOf } from './replies.ts';
 import * as scripts from './scripts.ts';
 
 /** A `Broker` in Redis; it keeps the counts too. */
@@ -138,14 +138,16 @@ class BrokerOnRedis implements RedisBroker {
   async read(userId: string, after: Position | null, limit: number): Promise<StreamSlice> {
     const part = await this.#part(userId);
     const keys = [part.user(userId), part.stream(userId), part.marks(userId)];
-    const reply = await this.#run(scripts.READ, part, keys, [
+    const reply = (await this.#run(scripts.READ, part, keys, [
       stampOf(this.#options),
       String(this.#options.positionMs),
       after?.epoch ?? '',
       String(after?.offset ?? 0),
       String(limit),
-    ]);
-    return sliceOf(reply as ReadReply);
+    ])) as ReadReply;
+    const shared = sharedOf(reply).map(([tag, name]) => part.payload(tag, name));
+    if (shared.length === 0) return sliceOf(reply, []);
+    return sliceOf(reply, (await this.#link.command(part.generation, 'MGET', ...shared)) as (string | null)[]);
   }
 
   async tops(userIds: readonly string[]): Promise<ReadonlyMap<string, StreamTop>> {

@@ -58,7 +58,7 @@ function publicationOf(message: string): Publication {
   return entryOf(message.slice(entryAt), message.slice(epochAt, entryAt), message.slice(1, epochAt));
 }
 
-/** An entry as it is stored: `<tag><1 where it counted><offset> <payload>` */
+/** An entry as it is stored: `<tag><flag><offset> <payload>`, or what names the payload where that is shared. */
 function entryOf(stored: string, epoch: string, previousTag: string): Publication {
   const space = stored.indexOf(' ');
   return {
@@ -67,8 +67,12 @@ function entryOf(stored: string, epoch: string, previousTag: string): Publicatio
     tag: stored.slice(0, TAG),
     previousTag,
     payload: stored.slice(space + 1),
-    unread: stored[TAG] === '1',
+    unread: stored[TAG] === '1' || stored[TAG] === '3',
   };
+}
+
+function isShared(stored: string): boolean {
+  return stored[TAG] === '2' || stored[TAG] === '3';
 }
 
 /**
@@ -110,9 +114,28 @@ export type ReadReply = readonly [
   now?: string,
 ];
 
-export function sliceOf([storedTop, stored, fields, storedMarks, now]: ReadReply): StreamSlice {
+/** Which payloads its entries share with other streams: the tag, and what names it. */
+export function sharedOf([, stored]: ReadReply): [tag: string, name: string][] {
+  return stored
+    .slice(1)
+    .filter(isShared)
+    .map((entry) => [entry.slice(0, TAG), entry.slice(entry.indexOf(' ') + 1)]);
+}
+
+/** `shared` are the payloads of `sharedOf`; where one is gone (null), nothing before it is an entry any more. */
+export function sliceOf(
+  [storedTop, stored, fields, storedMarks, now]: ReadReply,
+  shared: readonly (string | null)[],
+): StreamSlice {
   const top = topOf(storedTop);
-  const entries = stored.slice(1).map((entry, i) => entryOf(entry, top.epoch, stored[i]!.slice(0, TAG)));
+  const payloads = shared.values();
+  let entries: Publication[] = [];
+  for (let i = 1; i < stored.length; i++) {
+    const entry = entryOf(stored[i]!, top.epoch, stored[i - 1]!.slice(0, TAG));
+    const payload = isShared(stored[i]!) ? payloads.next().value : entry.payload;
+    if (typeof payload === 'string') entries.push({ ...entry, payload });
+    else entries = [];
+  }
   const counts: [string, number][] = [];
   for (let i = 0; i < fields.length; i += 2) {
     if (fields[i] !== TOP_FIELD) counts.push([fields[i]!, Number(fields[i + 1])]);

@@ -3,10 +3,11 @@
 // A partition counts the calls that append: the count is the offset of all that a call appends, so the offsets of a stream
 // grow and leave room. A user is a hash: a field for each box with an unread count, and the empty field for the top, a
 // string of the epoch (16 characters), a stamp that says when the life of the keys was last renewed (7), the newest
-// entry's tag (8) and its offset. The hash has an end where it holds no counts. A stream is a list of entries: tag, `1`
-// where it counted, offset, a space and the payload. The entry before the oldest that is kept stays as well, for its tag;
-// where the stream began, a tag alone has its place. The epoch is the partition's generation,
-// which is kept with the count of calls in one hash, so that both are lost together.
+// entry's tag (8) and its offset. The hash has an end where it holds no counts. A stream is a list of entries: tag, flag,
+// offset, a space and the payload. The flag is the sum of 1 where the entry counted, and 2 where the payload is kept once for
+// all recipients, in a key of its own whose name stands in its place. The entry before the oldest that is kept stays as well,
+// for its tag; where the stream began, a tag alone has its place. The epoch is the partition's generation, which is kept with
+// the count of calls in one hash, so that both are lost together.
 
 import { createHash } from 'node:crypto';
 import type { RedisScript } from './redis-link.ts';
@@ -79,10 +80,11 @@ end
  * Appends a message to the streams of up to a batch of users, moves their counts and tells their subscribers: each on the
  * user's own channel, or all processes at once on the partition's, with the payload once.
  *
- * KEYS: generation, writes, the message's record; the hash and the stream of each recipient. ARGV: see `GENERATION`; the
- * tag, the batch's number, the stamp, the entries kept, the life of a stream, of a user without counts and of the record
- * in ms, the partition's channel or nothing, what is before the user id in a user's channel; then for each delivery its
- * payload, `1` where it counts, its box, what it does (`+` counts, `-` acks, empty), the number of its recipients, and their ids as JSON.
+ * KEYS: generation, writes, the message's record; for each delivery the payload's where it is shared, the hash and the stream
+ * of each recipient. ARGV: see `GENERATION`; the tag, the batch's number, the stamp, the entries kept, the life of a stream, of
+ * a user without counts and of the record in ms, the partition's channel or nothing, what is before the user id in a user's
+ * channel; then for each delivery its payload, what names it where it is shared (else empty), `1` where it counts, its box, what
+ * it does (`+` counts, `-` acks, empty), the number of its recipients, and their ids as JSON.
  *
  * The record is a hash. As long as one call alone has written it, the empty field holds the call's tag, and a field for
  * each batch what was answered: the batches of one call have no recipient in common. The first call of another tag puts a
@@ -176,9 +178,15 @@ local function tell(channel, message)
 end
 local key, at = 4, 14
 while ARGV[at] do
-  local payload, flag, box, change = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local count, list = tonumber(ARGV[at + 4]), ARGV[at + 5]
-  local entry = tag .. flag .. offset .. ' ' .. payload
+  local payload, name, flag, box, change = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  local count, list = tonumber(ARGV[at + 5]), ARGV[at + 6]
+  local whole = tag .. flag .. offset .. ' ' .. payload
+  local entry = whole
+  if name ~= '' then
+    call('SET', KEYS[key], payload, 'PX', streamMs)
+    key = key + 1
+    entry = tag .. flag + 2 .. offset .. ' ' .. name
+  end
   lists[#lists + 1] = list
   local users = (isShared or all == '') and cjson.decode(list)
   local known = {}
@@ -194,8 +202,8 @@ while ARGV[at] do
     local again = item and sub(item, 2, 17) ~= generation
     if item and not again then items[n], isPlain = item, false
     else
-      local said = again and tag .. '0' .. offset .. ' ' .. payload or entry
-      local ok, previous = pcall(append, KEYS[key], KEYS[key + 1], said, again and '' or change, box)
+      local said = again and tag .. '0' .. offset .. ' ' .. payload or whole
+      local ok, previous = pcall(append, KEYS[key], KEYS[key + 1], again and said or entry, again and '' or change, box)
       if ok then
         items[n] = '+'
         if isShared then call('HSET', record, 'u' .. users[i], '=' .. generation .. tag .. offset) end
@@ -208,7 +216,7 @@ while ARGV[at] do
     end
     key = key + 2
   end
-  at = at + 6
+  at = at + 7
   if fresh > 0 then
     tell(all, generation .. tag .. flag .. offset .. ' ' .. list .. '\\n' .. table.concat(told) .. '\\n' .. payload)
   end

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { redisBroker } from '../../../adapters/redis/index.ts';
 import { partitionOf } from '../../../adapters/redis/keys.ts';
 import type { RedisBrokerOptions } from '../../../adapters/redis/redis-options.ts';
+import { disproof } from '../../../src/broker/contiguity.ts';
 import type { Broker } from '../../../src/index.ts';
 import { BrokerBench, isProven, messageTo, place } from '../../../src/testing/broker-bench.ts';
 import { eventually } from '../../support/raw-client.ts';
@@ -14,6 +15,9 @@ import { type RedisPersistence, type RedisServer, startRedis } from '../../suppo
 const PREFIX = 'loss';
 /** Rare, so that no busy machine is taken for a dead one; who waits for a probe asks for more. */
 const PROBE_MS = 3_000;
+
+/** So many, and so much, that it is stored once. */
+const MANY = { userIds: Array.from({ length: 12 }, (_, i) => `many ${i}`), payload: 'p'.repeat(60) };
 
 let redis: RedisServer;
 const brokers: Broker[] = [];
@@ -67,6 +71,20 @@ describe('what is gone of one user', () => {
     expect(await bench.payloadsAfter(bench.ann, end)).toEqual(['d']);
     expect((await bench.top(bench.ann)).offset).toBeGreaterThan(end.offset);
     expect(isProven(top, await bench.broker.read(bench.ann, top, 10))).toBe(false);
+  });
+
+  it('resets who would need a payload that many share, when it is gone, and nobody after it', async () => {
+    const bench = open();
+    const { userIds, payload } = MANY;
+    await bench.broker.publish(messageTo(userIds, 'a'));
+    const before = await bench.top(userIds[0]!);
+    await bench.broker.publish(messageTo(userIds, payload));
+    const after = await bench.top(userIds[0]!);
+    await bench.broker.publish(messageTo(userIds, `${payload} b`));
+    expect(await bench.payloadsAfter(userIds[0]!, before)).toEqual([payload, `${payload} b`]);
+    await redis.cli('DEL', await redis.cli('KEYS', `*:p:${after.tag}*`));
+    expect(disproof(before, await bench.broker.read(userIds[0]!, before, 10))).toBe('trimmed');
+    expect(await bench.payloadsAfter(userIds[0]!, after)).toEqual([`${payload} b`]);
   });
 
   it('goes on in line when the history has had its time', async () => {
@@ -385,6 +403,7 @@ describe('what is kept', () => {
     const bench = open({ marksMs: 60_000, positionMs: 60_000, deduplicationMs: 60_000, history: { ageMs: 60_000 } });
     const write = { id: 'one', unread: { boxId: 'box' } };
     await bench.broker.publish(messageTo([bench.ann], 'p', write));
+    await bench.broker.publish(messageTo(MANY.userIds, MANY.payload));
     await bench.broker.mark(bench.ann, {});
     await bench.top(bench.bob);
     const kept = (await redis.cli('KEYS', '*')).split('\n');
@@ -394,7 +413,8 @@ describe('what is kept', () => {
     };
     const meant = [key('u', bench.ann), `{${PREFIX}:0}:g`, `{${PREFIX}}:layout`].sort();
     await eventually('the rest has an end', async () => isDeepStrictEqual((await endless()).sort(), meant));
-    expect(kept).toHaveLength(8);
+    // The layout, the generation, the writes; ann's, bob's; and of many, the payload and a record.
+    expect(kept).toHaveLength(10 + 2 * MANY.userIds.length);
   });
 
   it('is laid out for so many partitions, and another number is refused with what to change', async () => {
