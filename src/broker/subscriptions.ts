@@ -167,9 +167,11 @@ export class Subscription<A extends Audience = Audience> extends WheelTask imple
     }
   }
 
+  /** One that follows: the epoch stays, and with it the string, which in the publication may be part of a long one. */
   #deliver(publication: Publication): void {
     this.audience.deliver(publication);
-    this.#moveTo(publication);
+    this.offset = publication.offset;
+    this.tag = publication.tag;
   }
 
   #moveTo(position: Position): void {
