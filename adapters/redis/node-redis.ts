@@ -27,6 +27,8 @@ export class NodeRedisWire implements RedisWire {
   readonly connected: Promise<void>;
   readonly reported = null;
   readonly #client: NodeRedis;
+  /** What is destroyed before its socket is connected, connects all the same, and stays. */
+  readonly #ending = new AbortController();
   readonly #isSharded: boolean;
   #isEnded = false;
   readonly #deliver: (message: string, channel: string) => void;
@@ -48,6 +50,7 @@ export class NodeRedisWire implements RedisWire {
       socket: {
         ...template.options?.socket,
         ...address,
+        signal: this.#ending.signal,
         connectTimeout: connectMs,
         socketTimeout: undefined,
         // Asked when the connection is lost or could not be made; `false`: there is no second one.
@@ -89,6 +92,7 @@ export class NodeRedisWire implements RedisWire {
     } catch {
       // It was closed already.
     }
+    this.#ending.abort();
   }
 }
 
@@ -165,7 +169,10 @@ export class NodeRedisClusterDriver extends NodeRedisDriver {
 
   /** By a duplicate that is ended again: what it knows of each node is what the host's would. */
   override async seeds(connectMs: number): Promise<readonly RedisAddress[]> {
+    const ending = new AbortController();
+    const { defaults } = optionsOf(this.#cluster);
     const own = this.#cluster.duplicate({
+      defaults: { ...defaults, socket: { ...defaults?.socket, signal: ending.signal } },
       commandOptions: { timeout: connectMs },
       minimizeConnections: true,
       topologyRefreshOnReconnectionAttempt: false,
@@ -197,14 +204,22 @@ export class NodeRedisClusterDriver extends NodeRedisDriver {
       } catch {
         // It was closed already.
       }
+      ending.abort();
     }
   }
 
   override reachedAt(address: RedisAddress): RedisAddress {
-    const { nodeAddressMap } =
-      (this.#cluster as { _options?: { nodeAddressMap?: unknown } })._options ?? ({} as { nodeAddressMap?: unknown });
-    return mapped(nodeAddressMap, address);
+    return mapped(optionsOf(this.#cluster).nodeAddressMap, address);
   }
+}
+
+interface ClusterOptions {
+  readonly defaults?: { readonly socket?: object };
+  readonly nodeAddressMap?: unknown;
+}
+
+function optionsOf(cluster: NodeRedisCluster): ClusterOptions {
+  return (cluster as { _options?: ClusterOptions })._options ?? {};
 }
 
 /** By a map, or a function, from `host:port` to where a node is really reached. */

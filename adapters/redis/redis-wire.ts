@@ -25,6 +25,7 @@ export interface RedisWire {
   send(words: readonly string[]): Promise<unknown>;
   subscribe(channels: string[]): Promise<unknown>;
   unsubscribe(channels: string[]): Promise<unknown>;
+  /** Ends it, also where it is still being made. */
   destroy(): void;
 }
 

@@ -1,6 +1,7 @@
 // A link with everything that it has said, and the clients that a host may have.
 
 import { createHash } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { Cluster, Redis } from 'ioredis';
 import { createClient, createCluster } from 'redis';
 import type { RedisClient } from '../../../adapters/redis/redis-client.ts';
@@ -86,6 +87,17 @@ export class LinkBench {
 /** What a call came to: its reply, or the code of the error. */
 export async function outcome(call: Promise<unknown>): Promise<unknown> {
   return call.catch((error: unknown) => (error instanceof UsercastError ? error.code : error));
+}
+
+/**
+ * Keeps this process from everything else for so long, and lets what was due meanwhile happen: timers first, then what has
+ * arrived.
+ */
+export async function hold(ms: number): Promise<void> {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+  await setImmediate();
+  await setImmediate();
 }
 
 /** A client of the host, and what it takes to end it. */

@@ -7,7 +7,7 @@ import { slotOf } from '../../../adapters/redis/slots.ts';
 import { eventually } from '../../support/raw-client.ts';
 import { type RedisServer, startRedis } from '../../support/servers/redis.ts';
 import { type RedisCluster, startRedisCluster } from '../../support/servers/redis-cluster.ts';
-import { CLUSTERS, LinkBench, outcome } from './link-bench.ts';
+import { CLUSTERS, hold, LinkBench, outcome } from './link-bench.ts';
 
 type Way = (urls: readonly string[]) => RedisLinkOptions['connection'];
 
@@ -136,6 +136,17 @@ describe.each(Object.entries(WAYS))('a link to a cluster by %s', (_, way) => {
       await eventually('no connection is left', async () => (await connectionsOf(node)) === 0);
     }
     expect(await outcome(bench.increment('x'))).toBe('closed');
+  });
+
+  it('leaves no connection behind, whenever it is closed', async () => {
+    for (let turns = 0; turns < 30; turns++) {
+      const { link } = open(way(cluster.urls));
+      for (let turn = 0; turn < turns; turn++) await hold(2);
+      await link.close();
+    }
+    for (const node of cluster.nodes) {
+      await eventually('no connection is left', async () => (await connectionsOf(node)) === 0);
+    }
   });
 });
 

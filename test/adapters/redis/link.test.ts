@@ -8,7 +8,7 @@ import { eventually } from '../../support/raw-client.ts';
 import { freePort } from '../../support/servers/free-port.ts';
 import { type RedisServer, startRedis, startRedisReplica } from '../../support/servers/redis.ts';
 import { TcpProxy } from '../../support/servers/tcp-proxy.ts';
-import { CLIENTS, LinkBench, outcome, script } from './link-bench.ts';
+import { CLIENTS, hold, LinkBench, outcome, script } from './link-bench.ts';
 
 type Way = (url: string) => RedisLinkOptions['connection'];
 
@@ -385,6 +385,18 @@ describe.each(Object.entries(WAYS))('a link to one server by %s', (_, way) => {
     expect(await outcome(bench.increment('closed'))).toBe('closed');
     expect(await outcome(bench.link.subscribe('closed'))).toBe('closed');
     expect(await outcome(bench.link.command('closed', 'PING'))).toBe('closed');
+    await eventually('no connection is left', async () => (await own.info('clients', 'connected_clients')) === '1');
+  });
+
+  it('leaves no connection behind whose time was over before it was made', async () => {
+    const own = await ownServer();
+    for (let turns = 0; turns < 10; turns++) {
+      const { link } = open(way(own.url), { deadlineMs: 100 });
+      for (let turn = 0; turn < turns; turn++) await null;
+      // More than an attempt has, less than a socket of the library.
+      await hold(80);
+      await link.close();
+    }
     await eventually('no connection is left', async () => (await own.info('clients', 'connected_clients')) === '1');
   });
 
