@@ -186,7 +186,7 @@ export class NodeRedisClusterDriver extends NodeRedisDriver {
     });
     own.on('node-error', () => {});
     try {
-      await own.connect().catch((cause: unknown) => {
+      await withDeadline(own.connect(), connectMs, 'redis').catch((cause: unknown) => {
         throw reported ?? cause;
       });
       if (own.masters.length === 0) throw new Error('the cluster has no primaries');

@@ -7,6 +7,7 @@ import { slotOf } from '../../../adapters/redis/slots.ts';
 import { eventually } from '../../support/raw-client.ts';
 import { type RedisServer, startRedis } from '../../support/servers/redis.ts';
 import { type RedisCluster, startRedisCluster } from '../../support/servers/redis-cluster.ts';
+import { TcpProxy } from '../../support/servers/tcp-proxy.ts';
 import { CLUSTERS, hold, LinkBench, outcome } from './link-bench.ts';
 
 type Way = (urls: readonly string[]) => RedisLinkOptions['connection'];
@@ -136,6 +137,17 @@ describe.each(Object.entries(WAYS))('a link to a cluster by %s', (_, way) => {
       await eventually('no connection is left', async () => (await connectionsOf(node)) === 0);
     }
     expect(await outcome(bench.increment('x'))).toBe('closed');
+  });
+
+  it('asks a start node again that does not answer, and leaves nothing behind at it', async () => {
+    const proxy = await new TcpProxy(cluster.nodes[0]!.port).start();
+    ends.push(() => proxy.stop());
+    proxy.drop('down');
+    const bench = open(way([`redis://127.0.0.1:${proxy.port}`]), { deadlineMs: 200 });
+    await eventually('it was tried often', () => proxy.accepted >= 4);
+    expect(proxy.open, 'that of one attempt, and the one before').toBeLessThanOrEqual(2);
+    await bench.link.close();
+    await eventually('no connection is left', () => proxy.open === 0);
   });
 
   it('leaves no connection behind, whenever it is closed', async () => {
