@@ -45,28 +45,59 @@ export class NodeRedisSentinelDriver implements RedisDriver {
 class SentinelWire implements RedisWire {
   readonly connected: Promise<void>;
   readonly reported = null;
+  readonly #own: NodeRedisSentinel;
+  /** A duplicate that waits for who does not answer waits for ever, also when it is told to end. */
+  readonly #ending = new AbortController();
   #wire: RedisWire | null = null;
   #isEnded = false;
 
   constructor(sentinel: NodeRedisSentinel, connectMs: number, events: WireEvents) {
-    this.connected = this.#connect(sentinel, connectMs, events);
+    const { nodeClientOptions, sentinelClientOptions } = optionsOf(sentinel);
+    this.#own = sentinel.duplicate({
+      ...OWN,
+      nodeClientOptions: this.#endable(nodeClientOptions),
+      sentinelClientOptions: this.#endable(sentinelClientOptions),
+    });
+    this.#own.on('error', () => {});
+    this.connected = this.#connect(connectMs, events);
     // It is looked at later, or never when we are closed meanwhile.
     this.connected.catch(() => {});
   }
 
-  async #connect(sentinel: NodeRedisSentinel, connectMs: number, events: WireEvents): Promise<void> {
-    const own = sentinel.duplicate(OWN);
-    own.on('error', () => {});
+  async #connect(connectMs: number, events: WireEvents): Promise<void> {
     try {
-      await own.connect();
-      await own._execute(false, async (primary) => {
-        if (this.#isEnded) return;
+      await this.#own.connect();
+      await this.#own._execute(false, async (primary) => {
+        if (this.#isEnded) throw ended();
         this.#wire = wireTo(primary, connectMs, events);
         await this.#wire.connected;
       });
     } finally {
-      own.destroy().catch(() => {});
+      this.#forget();
     }
+  }
+
+  #endable(options: ClientOptions | undefined): object {
+    const { signal } = this.#ending;
+    return {
+      ...options,
+      socket: {
+        ...options?.socket,
+        // There is no second connection: it would not heed a signal that was given before.
+        reconnectStrategy: false,
+        // Asked for each connection.
+        get signal() {
+          if (signal.aborted) throw ended();
+          return signal;
+        },
+      },
+    };
+  }
+
+  /** Ends what is connected, or being connected to, on the way to the primary. */
+  #forget(): void {
+    this.#own.destroy().catch(() => {});
+    this.#ending.abort();
   }
 
   send(words: readonly string[]): Promise<unknown> {
@@ -84,7 +115,30 @@ class SentinelWire implements RedisWire {
   destroy(): void {
     this.#isEnded = true;
     this.#wire?.destroy();
+    this.#forget();
   }
+}
+
+const ended = (): Error => new Error('the connection was closed');
+
+interface ClientOptions {
+  readonly socket?: object;
+}
+
+interface SentinelOptions {
+  readonly nodeClientOptions?: ClientOptions;
+  readonly sentinelClientOptions?: ClientOptions;
+}
+
+/** It keeps them to itself, but for whom it makes a duplicate of. */
+function optionsOf(sentinel: NodeRedisSentinel): SentinelOptions {
+  const maker = Object.create(sentinel, { constructor: { value: itself } });
+  return Object.create(maker).duplicate({});
+}
+
+/** As a constructor, makes what it is given. */
+function itself(options: SentinelOptions): SentinelOptions {
+  return options;
 }
 
 function wireTo(primary: NodeRedis, connectMs: number, events: WireEvents): RedisWire {

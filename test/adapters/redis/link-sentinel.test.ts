@@ -1,5 +1,6 @@
 // A primary that Sentinels replace, by the clients that ask them who it is.
 
+import { setImmediate } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { createSentinel } from 'redis';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -8,7 +9,8 @@ import { eventually } from '../../support/raw-client.ts';
 import { freePort } from '../../support/servers/free-port.ts';
 import type { RedisServer } from '../../support/servers/redis.ts';
 import { PRIMARY_NAME, type RedisSentinels, startRedisSentinels } from '../../support/servers/redis-sentinel.ts';
-import { LinkBench, outcome } from './link-bench.ts';
+import { TcpProxy } from '../../support/servers/tcp-proxy.ts';
+import { hold, LinkBench, outcome } from './link-bench.ts';
 
 interface Place {
   readonly host: string;
@@ -46,12 +48,16 @@ function open(client: RedisClient, options: ConstructorParameters<typeof LinkBen
   return bench;
 }
 
+const count = async () => Number(await scene.first.info('clients', 'connected_clients'));
+
+/** Sentinels have names for one another; the last one is who asks. */
+const asking = async (sentinel: RedisServer): Promise<number> =>
+  (await sentinel.cli('CLIENT', 'LIST')).split('\n').filter((line) => / name= /.test(line)).length - 1;
+
+const noneAsks = async () => (await Promise.all(scene.sentinels.map(asking))).every((clients) => clients === 0);
+
 describe.each(Object.entries(CLIENTS))('a link by a Sentinel client of %s', (library, make) => {
   it('runs scripts and hears its channels on the primary, and leaves nothing behind', async () => {
-    const count = async () => Number(await scene.first.info('clients', 'connected_clients'));
-    // Sentinels have names for one another; the last one is who asks.
-    const asking = async (sentinel: RedisServer): Promise<number> =>
-      (await sentinel.cli('CLIENT', 'LIST')).split('\n').filter((line) => / name= /.test(line)).length - 1;
     const before = await count();
     const bench = open(make(scene.addresses));
     await bench.link.ready();
@@ -60,10 +66,33 @@ describe.each(Object.entries(CLIENTS))('a link by a Sentinel client of %s', (lib
     await bench.increment(`runs by ${library}`);
     await bench.hears('ears');
     await eventually('two connections are left', async () => (await count()) === before + 2);
-    const noneAsks = async () => (await Promise.all(scene.sentinels.map(asking))).every((clients) => clients === 0);
     await eventually('none to the Sentinels', noneAsks);
     await bench.link.close();
     await eventually('no connection is left', async () => (await count()) === before);
+  });
+
+  it('leaves nothing behind when its time is over on the way to the primary', async () => {
+    const before = await count();
+    for (let turns = 0; turns < 40; turns++) {
+      const { link } = open(make(scene.addresses), { deadlineMs: 200 });
+      for (let turn = 0; turn < turns; turn++) await setImmediate();
+      // More than an attempt has, less than a socket of the library.
+      await hold(160);
+      await link.close();
+    }
+    await eventually('none to the Sentinels', noneAsks);
+    await eventually('no connection is left', async () => (await count()) === before);
+  });
+
+  it('leaves nothing behind at a Sentinel that does not answer', async () => {
+    const proxy = await new TcpProxy(scene.sentinels[0]!.port).start();
+    ends.push(() => proxy.stop());
+    proxy.drop('down');
+    const bench = open(make([{ host: '127.0.0.1', port: proxy.port }]), { deadlineMs: 200 });
+    await eventually('it was tried often', () => proxy.accepted >= 8);
+    expect(proxy.open, 'those of two attempts at most').toBeLessThanOrEqual(2);
+    await bench.link.close();
+    await eventually('no connection is left', () => proxy.open === 0);
   });
 
   it('says why when no Sentinel can be reached', async () => {
