@@ -33,6 +33,7 @@ const PATIENCE = 4;
 class IoRedisWire implements RedisWire {
   readonly connected: Promise<void>;
   reported: Error | null = null;
+  readonly isTls: boolean;
   readonly #client: IoRedis;
   readonly #isSharded: boolean;
   #isEnded = false;
@@ -53,6 +54,7 @@ class IoRedisWire implements RedisWire {
       connectTimeout: patienceMs,
       sentinelCommandTimeout: patienceMs,
     });
+    this.isTls = Boolean(template.options.tls ?? template.options.sentinelTLS);
     this.#isSharded = isSharded;
     this.#client.on('error', (cause: Error) => {
       this.reported = cause;

@@ -45,6 +45,7 @@ export class NodeRedisSentinelDriver implements RedisDriver {
 class SentinelWire implements RedisWire {
   readonly connected: Promise<void>;
   readonly reported = null;
+  readonly isTls: boolean;
   readonly #own: NodeRedisSentinel;
   /** A duplicate that waits for who does not answer waits for ever, also when it is told to end. */
   readonly #ending = new AbortController();
@@ -53,6 +54,7 @@ class SentinelWire implements RedisWire {
 
   constructor(sentinel: NodeRedisSentinel, connectMs: number, events: WireEvents) {
     const { nodeClientOptions, sentinelClientOptions } = optionsOf(sentinel);
+    this.isTls = [nodeClientOptions, sentinelClientOptions].some((options) => options?.socket?.tls === true);
     this.#own = sentinel.duplicate({
       ...OWN,
       nodeClientOptions: this.#endable(nodeClientOptions),
@@ -122,7 +124,7 @@ class SentinelWire implements RedisWire {
 const ended = (): Error => new Error('the connection was closed');
 
 interface ClientOptions {
-  readonly socket?: object;
+  readonly socket?: { readonly tls?: unknown };
 }
 
 interface SentinelOptions {

@@ -26,6 +26,7 @@ const OWN = {
 export class NodeRedisWire implements RedisWire {
   readonly connected: Promise<void>;
   readonly reported = null;
+  readonly isTls: boolean;
   readonly #client: NodeRedis;
   /** What is destroyed before its socket is connected, connects all the same, and stays. */
   readonly #ending = new AbortController();
@@ -60,6 +61,7 @@ export class NodeRedisWire implements RedisWire {
         },
       },
     });
+    this.isTls = template.options?.socket?.tls === true;
     this.#isSharded = isSharded;
     this.#deliver = (message, channel) => events.message(channel, message);
     this.#client.on('error', lost);

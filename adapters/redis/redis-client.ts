@@ -13,7 +13,7 @@ export interface RedisClient {
 
 /** What is used of node-redis' client. */
 export interface NodeRedis {
-  readonly options?: { readonly socket?: object; readonly database?: number } | undefined;
+  readonly options?: { readonly socket?: { readonly tls?: unknown }; readonly database?: number } | undefined;
   duplicate(overrides: object): NodeRedis;
   connect(): Promise<unknown>;
   destroy(): void;
@@ -55,6 +55,8 @@ export interface IoRedis {
     readonly port?: number;
     readonly db?: number;
     readonly sentinels?: readonly unknown[] | null;
+    readonly tls?: unknown;
+    readonly sentinelTLS?: unknown;
   };
   /** Absent while there is no connection. */
   readonly stream?: { cork(): void; uncork(): void };

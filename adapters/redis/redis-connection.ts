@@ -85,8 +85,9 @@ export class RedisConnection {
         moved: this.#hooks.moved,
       });
       this.#trying = wire;
+      const { isTls } = wire;
       await withDeadline(wire.connected, this.#connectMs, 'redis').catch((cause: unknown) => {
-        throw cause instanceof UsercastError && cause.code === 'deadline' ? this.#silence() : cause;
+        throw cause instanceof UsercastError && cause.code === 'deadline' ? this.#silence(isTls) : cause;
       });
       while (this.#trying === wire && !(await withDeadline(isLoaded(wire), this.#connectMs, 'redis'))) {
         await new Promise<void>((resolve) => setTimer(resolve, LOADING_PAUSE_MS));
@@ -113,8 +114,11 @@ export class RedisConnection {
     this.#hooks.up();
   }
 
-  #silence(): Error {
-    return new Error(`no connection was made within ${this.#connectMs} ms; is TLS on at one end alone?`);
+  /** A server without TLS waits for more of what it takes for a command. One with TLS ends a connection without. */
+  #silence(isTls: boolean): Error {
+    return new Error(
+      `no connection was made within ${this.#connectMs} ms${isTls ? '; is TLS on at one end alone?' : ''}`,
+    );
   }
 
   #lost(wire: RedisWire, cause: Error, isReplaced: boolean): void {

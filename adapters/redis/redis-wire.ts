@@ -22,6 +22,7 @@ export interface RedisWire {
   readonly connected: Promise<void>;
   /** What the library reported by itself: why a call fails that only says that there is no connection. */
   readonly reported: Error | null;
+  readonly isTls: boolean;
   send(words: readonly string[]): Promise<unknown>;
   subscribe(channels: string[]): Promise<unknown>;
   unsubscribe(channels: string[]): Promise<unknown>;

@@ -9,6 +9,7 @@ import { Child } from '../../support/child.ts';
 import { type Certificates, makeCertificates } from '../../support/servers/certificates.ts';
 import { freePort } from '../../support/servers/free-port.ts';
 import { type RedisServer, startRedis } from '../../support/servers/redis.ts';
+import { TcpProxy } from '../../support/servers/tcp-proxy.ts';
 import { LinkBench } from './link-bench.ts';
 
 type Connection = RedisLinkOptions['connection'];
@@ -142,6 +143,17 @@ describe('a link without TLS that comes about', () => {
         code: 'deadline',
         message: expect.stringMatching(/no connection was made within 3000 ms; is TLS on at one end alone\?/),
       });
+    }
+  });
+
+  it('says nothing of TLS where none is asked for and the server does not answer', async () => {
+    const silent = await new TcpProxy(server.port).start();
+    ends.push(() => silent.stop());
+    silent.drop('down');
+    const address = `redis://127.0.0.1:${silent.port}`;
+    const ways: Connection[] = [{ url: address }, { client: new Redis(address, { lazyConnect: true }) }];
+    for (const way of ways) {
+      await expect(open(way, 400).link.ready()).rejects.toThrow(/no connection was made within 300 ms$/);
     }
   });
 
