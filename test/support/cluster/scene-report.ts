@@ -57,6 +57,7 @@ export interface SceneEvidence {
   readonly dense: boolean;
   readonly exactCounts: boolean;
   readonly keepsAll: boolean;
+  readonly mayBeSplit: boolean;
   readonly quietWithinMs: number;
   /** Known so far. */
   readonly leftovers: readonly string[];
@@ -111,7 +112,17 @@ function tally(names: readonly string[]): Record<string, number> {
 }
 
 async function violationsIn(evidence: SceneEvidence): Promise<string[]> {
-  const { witness: server, clients, userIds, publisher, dense, exactCounts, keepsAll, quietWithinMs } = evidence;
+  const {
+    witness: server,
+    clients,
+    userIds,
+    publisher,
+    dense,
+    exactCounts,
+    keepsAll,
+    mayBeSplit,
+    quietWithinMs,
+  } = evidence;
   const { accepted } = publisher;
   let tops: ReadonlyMap<string, Position> = new Map();
   let counts = new Map<string, Record<string, number>>();
@@ -140,7 +151,10 @@ async function violationsIn(evidence: SceneEvidence): Promise<string[]> {
     const wanted = accepted.filter((one) => one.userId === userId && one.boxId === 'kept').length;
     return kept === wanted ? [] : [`${userId}: counts ${kept} of ${wanted} accepted events`];
   });
-  return [...violationsOf({ accepted, witnesses, tops, counts, dense, exactCounts }), ...(keepsAll ? miscounts : [])];
+  return [
+    ...violationsOf({ accepted, witnesses, tops, counts, dense, exactCounts, mayBeSplit }),
+    ...(keepsAll ? miscounts : []),
+  ];
 }
 
 async function leftoversIn({ servers, userIds }: SceneEvidence): Promise<string[]> {

@@ -36,6 +36,8 @@ export interface SceneOptions {
   readonly dense?: boolean;
   /** The broker loses nothing that it accepted, so counts are exact. Default true. */
   readonly keepsAll?: boolean;
+  /** Two servers of the broker may take messages at one time, until one of them loses what it took. Default false. */
+  readonly mayBeSplit?: boolean;
   /** Milliseconds that it may take in the end until all clients are at the top. Default 30 000. */
   readonly quietWithinMs?: number;
 }
@@ -202,13 +204,13 @@ export class Scene {
   }
 
   async #close(): Promise<SceneReport> {
-    const { quietWithinMs = QUIET_WITHIN_MS, broker, keepsAll = true, seed = seedOfTheRun } = this.#options;
+    const { quietWithinMs = QUIET_WITHIN_MS, broker, keepsAll = true, mayBeSplit = false } = this.#options;
     const leftovers: string[] = [];
     const note = ({ message }: Error): void => void leftovers.push(message);
     await this.publisher.stop(quietWithinMs).catch(note);
     if (broker.faults) await Promise.all(this.serving.map((server) => server.fault('calm')));
     return reportOn({
-      seed,
+      seed: this.#options.seed ?? seedOfTheRun,
       servers: this.servers,
       witness: this.anyServer,
       clients: this.clients,
@@ -219,6 +221,7 @@ export class Scene {
       // A session misses what another process is counting in its store while the session opens.
       exactCounts: broker.kind !== 'nats',
       keepsAll,
+      mayBeSplit,
       quietWithinMs,
       leftovers,
       leave: () => this.#leave(),
