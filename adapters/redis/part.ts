@@ -4,9 +4,10 @@ import { randomName } from '../../src/random.ts';
 import { Partition } from './keys.ts';
 
 export class Part extends Partition {
-  /** How many of this process's writes Redis is known to have carried out, and the generation of the last one. */
+  /** How many of this process's writes Redis is known to have carried out, the generation of the last one, and since when. */
   #written = 0;
   #writtenIn = '';
+  #knownMs = 0;
   #generationSeen: string | null = null;
   /** How many processes hear the common channel. */
   #processes = 1;
@@ -30,13 +31,15 @@ export class Part extends Partition {
 
   /** The arguments that every script begins with. */
   get args(): [string, string, string, string] {
-    return [String(this.#written), this.#writtenIn, randomName(16), this.#strict];
+    const last = this.#written === 0 ? '' : this.#writtenIn + Math.floor(performance.now() - this.#knownMs);
+    return [String(this.#written), last, randomName(16), this.#strict];
   }
 
   wrote(written: number, generation: string): void {
     if (written <= this.#written) return;
     this.#written = written;
     this.#writtenIn = generation;
+    this.#knownMs = performance.now();
   }
 
   /** Whether the generation is another one than the last that was seen. */

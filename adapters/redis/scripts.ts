@@ -17,11 +17,12 @@ function script(source: string): RedisScript {
 }
 
 /**
- * KEYS: the generation, this process's writes. ARGV: the writes that it knows to be carried out, the generation of the
- * last of them, 16 random characters, `1` to tie the generation to the server's run.
+ * KEYS: the generation, this process's writes. ARGV: the writes that it knows to be carried out; the generation of the
+ * last of them, and how many ms ago it was known; 16 random characters; `1` to tie the generation to the server's run.
  *
- * A server that knows of fewer writes has lost some: a new generation, unless another process has made one since. It
- * begins with the time of its making in hexadecimal milliseconds, so that the newer of two can be told.
+ * A server that knows of fewer writes has lost some: a new generation, unless another process has made one since they were
+ * known. It begins with the time of its making in hexadecimal milliseconds, later than all before it, and the server's
+ * own time stands beside it.
  */
 const GENERATION = `
 local call, sub = redis.call, string.sub
@@ -30,17 +31,18 @@ local server = ''
 if ARGV[4] == '1' then server = string.match(call('INFO', 'server'), 'run_id:(%w+)') end
 local function generationAfter(written)
   local stored = call('HGET', KEYS[1], '')
-  if stored and (server == '' or sub(stored, 17) == server) then
-    if written >= known or sub(stored, 1, 11) > sub(last, 1, 11) then return sub(stored, 1, 16) end
-  end
+  local isHere = stored and (server == '' or sub(stored, 17) == server)
+  if isHere and written >= known then return sub(stored, 1, 16) end
   local time = call('TIME')
-  local ms = time[1] * 1000 + math.floor(time[2] / 1000)
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  if isHere and now - (call('HGET', KEYS[1], 'made') or 0) < tonumber(sub(last, 17)) then return sub(stored, 1, 16) end
+  local ms = now
   -- Servers' clocks differ.
   for _, older in ipairs({stored or '', last}) do
     ms = math.max(ms, (tonumber(sub(older, 1, 11), 16) or 0) + 1)
   end
   local generation = string.format('%011x', ms) .. sub(random, 9, 13)
-  call('HSET', KEYS[1], '', generation .. server)
+  call('HSET', KEYS[1], '', generation .. server, 'made', string.format('%d', now))
   return generation
 end
 local WRITES_MS = 86400000

@@ -11,6 +11,7 @@ import type { Broker } from '../../../src/index.ts';
 import { BrokerBench, isProven, messageTo, place } from '../../../src/testing/broker-bench.ts';
 import { eventually } from '../../support/raw-client.ts';
 import { type RedisPersistence, type RedisServer, startRedis } from '../../support/servers/redis.ts';
+import { TcpProxy } from '../../support/servers/tcp-proxy.ts';
 
 const PREFIX = 'loss';
 /** Rare, so that no busy machine is taken for a dead one; who waits for a probe asks for more. */
@@ -359,6 +360,38 @@ describe('a Redis that has lost what it had accepted', () => {
       }
       expect(epochs.size).toBe(1);
       expect(epochs).not.toContain(before.epoch);
+    }
+  });
+
+  it('was replaced for one process, and goes on for another: what that one loses later is a loss for both', async () => {
+    await start();
+    const second = await startRedis({ config: ['--replicaof', `127.0.0.1 ${redis.port}`] });
+    const wires = await Promise.all([0, 1].map(() => new TcpProxy(redis.port).start()));
+    try {
+      const [early, late] = wires.map(({ port }) => open({ url: `redis://127.0.0.1:${port}` })) as [
+        BrokerBench,
+        BrokerBench,
+      ];
+      for (const bench of [early, late]) await bench.say(bench.ann, 'a');
+      await second.synced();
+      await second.cli('REPLICAOF', 'NO', 'ONE');
+      const move = async (bench: BrokerBench, wire: TcpProxy): Promise<string> => {
+        wire.mend(second.port);
+        wire.cutAll();
+        await eventually('the loss', () => bench.broker.status === 'lost');
+        await isReady(bench);
+        await bench.say(bench.ann, 'd');
+        return (await bench.top(bench.ann)).epoch;
+      };
+      await early.say(early.ann, 'b');
+      const first = await move(early, wires[0]!);
+      await late.say(early.ann, 'c');
+      expect(await move(late, wires[1]!)).not.toBe(first);
+      expect((await early.top(early.ann)).epoch).toBe((await late.top(early.ann)).epoch);
+    } finally {
+      await Promise.all(brokers.splice(0).map((broker) => broker.close()));
+      await Promise.all(wires.map((wire) => wire.stop()));
+      await second.close();
     }
   });
 

@@ -37,8 +37,8 @@ const EDITS = {
   'no-generations': [
     {
       file: 'adapters/redis/scripts.ts',
-      from: 'written >= known or sub(stored, 1, 11) > sub(last, 1, 11)',
-      to: 'true',
+      from: 'if isHere and written >= known then',
+      to: 'if isHere then',
     },
   ],
   /** Probes of Redis are sent, and nothing follows from them. */
