@@ -13,6 +13,7 @@ import {
 import { type NatsReply, NO_RESPONDERS } from './nats-calls.ts';
 import type { NatsHeadersLike } from './nats-connection.ts';
 import type { NatsCaller } from './nats-link.ts';
+import { replacementId } from './nats-names.ts';
 import { SetupRefusal } from './setup-refusal.ts';
 
 /** What `openCounterBucket` takes. */
@@ -108,19 +109,19 @@ export class CounterBucket {
   }
 
   /**
-   * Replaces the entry of this revision, and gives the new one. Servers before 2.9.21, in a cluster, compare only what is
+   * Replaces this entry, and gives the new one's revision. Servers before 2.9.21, in a cluster, compare only what is
    * stored already, so that two who come at one moment would both replace it: then the id lets the first alone through.
    * What a leader has taken and lost keeps its id taken: then it goes without.
    * @see https://github.com/nats-io/nats-server/issues/4320
    */
-  async replace(userId: string, bytes: Uint8Array, revision: number): Promise<number> {
+  async replace(userId: string, bytes: Uint8Array, { revision, bytes: replaced }: CounterEntry): Promise<number> {
     const conditional = this.#options.headers();
     conditional.set('Nats-Expected-Last-Subject-Sequence', String(revision));
     // What a key without an entry had before may have had this id too.
     if (revision > 0) {
       const unique = this.#options.headers();
       unique.set('Nats-Expected-Last-Subject-Sequence', String(revision));
-      unique.set('Nats-Msg-Id', `${keyOf(userId)} ${revision}`);
+      unique.set('Nats-Msg-Id', replacementId(keyOf(userId), revision, replaced));
       const { seq, duplicate } = await this.#put(keyOf(userId), bytes, unique);
       if (!duplicate && seq > 0) return seq;
       if (seq > 0) throw new BucketError(WRONG_LAST_SEQUENCE, 'another has replaced the entry');

@@ -172,7 +172,7 @@ export class CounterChanges {
       const message = `a user's counts take ${bytes.length} bytes, and the server takes at most ${bucket.maxBytes}`;
       throw new UsercastError('overloaded', message);
     }
-    recent.set(userId, { bytes, revision: await bucket.replace(userId, bytes, entry.revision) });
+    recent.set(userId, { bytes, revision: await bucket.replace(userId, bytes, entry) });
     return true;
   }
 

@@ -35,10 +35,10 @@ export class Generations {
   /** Writes a new one in the place of `old`. Gives the one that is there in the end, whoever wrote it. */
   async replace(caller: NatsCaller, old: Generation | null): Promise<Generation> {
     const headers = () => this.#link().headers();
-    const revision = old?.revision ?? 0;
+    const replaced = { revision: old?.revision ?? 0, data: Buffer.from(old?.name ?? '') };
     const name = randomName(NAME_LENGTH);
     try {
-      const { seq } = await replace(caller, keySubject(this.#bucket, KEY), name, { revision, headers });
+      const { seq } = await replace(caller, keySubject(this.#bucket, KEY), name, replaced, headers);
       return { name, revision: seq };
     } catch (cause) {
       if (!(cause instanceof JetStreamError && cause.code === WRONG_LAST_SEQUENCE)) throw cause;

@@ -5,6 +5,7 @@ import { setTimer } from '../../src/timers.ts';
 import { type NatsReply, NO_RESPONDERS } from './nats-calls.ts';
 import type { NatsHeadersLike } from './nats-connection.ts';
 import type { NatsCaller, NatsRequestOptions } from './nats-link.ts';
+import { replacementId } from './nats-names.ts';
 
 /** JetStream answered with an error. */
 export class JetStreamError extends Error {
@@ -199,10 +200,17 @@ export async function store(
 /** In this time a leader has stored what it has taken, or has lost it. */
 const STAGED_MS = 500;
 
+/** A subject's newest message, as far as whoever replaces it has to know it. */
+export interface Replaced {
+  /** Its sequence; 0: the subject has none. */
+  readonly revision: number;
+  readonly data: Uint8Array;
+}
+
 /**
- * Stores a message in the place of the subject's newest one, `revision`; 0: the subject has none. Servers before 2.9.21, in
- * a cluster, compare only what is stored already, so that two who come at one moment would both replace the same one:
- * then the id lets the first alone through. What a leader has taken and lost keeps its id taken: then it goes without.
+ * Stores a message in the place of the subject's newest one. Servers before 2.9.21, in a cluster, compare only what is
+ * stored already, so that two who come at one moment would both replace the same one: then the id lets the first alone
+ * through. What a leader has taken and lost keeps its id taken: then it goes without.
  * @throws JetStreamError `WRONG_LAST_SEQUENCE` where another was faster, UsercastError
  * @see https://github.com/nats-io/nats-server/issues/4320
  */
@@ -210,7 +218,8 @@ export async function replace(
   caller: NatsCaller,
   subject: string,
   data: Uint8Array | string,
-  { revision, headers }: { readonly revision: number; readonly headers: () => NatsHeadersLike },
+  { revision, data: replaced }: Replaced,
+  headers: () => NatsHeadersLike,
 ): Promise<PublishAck> {
   const conditional = headers();
   conditional.set('Nats-Expected-Last-Subject-Sequence', String(revision));
@@ -218,7 +227,7 @@ export async function replace(
   if (revision === 0) return store(caller, subject, data, { headers: conditional });
   const unique = headers();
   unique.set('Nats-Expected-Last-Subject-Sequence', String(revision));
-  unique.set('Nats-Msg-Id', `${subject} ${revision}`);
+  unique.set('Nats-Msg-Id', replacementId(subject, revision, replaced));
   try {
     const ack = await store(caller, subject, data, { headers: unique });
     if (!ack.duplicate) return ack;

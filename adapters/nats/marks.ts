@@ -1,7 +1,7 @@
 // The disconnect marks of each user, in a bucket: stored with compare-and-set, and gone some time after the last one.
 
 import type { DisconnectMark, DisconnectTarget } from '../../src/index.ts';
-import { JetStreamError, readDirect, readLeader, replace, WRONG_LAST_SEQUENCE } from './jetstream.ts';
+import { JetStreamError, type Replaced, readDirect, readLeader, replace, WRONG_LAST_SEQUENCE } from './jetstream.ts';
 import type { NatsCaller } from './nats-link.ts';
 import { keySubject } from './nats-names.ts';
 import type { NatsStore } from './nats-store.ts';
@@ -9,6 +9,7 @@ import type { NatsStore } from './nats-store.ts';
 const MAX_MARKS = 100;
 const MAX_TRIES = 20;
 const NONE: readonly DisconnectMark[] = Object.freeze([]);
+const NOTHING: Replaced = { revision: 0, data: new Uint8Array(0) };
 
 export class Marks {
   readonly #store: NatsStore;
@@ -24,13 +25,13 @@ export class Marks {
 
   async add(caller: NatsCaller, token: string, target: DisconnectTarget): Promise<DisconnectMark> {
     for (let tries = 1; ; tries++) {
-      const { marks, revision } = await this.#entry(caller, token, true);
+      const { marks, stored } = await this.#entry(caller, token, true);
       // Numbers are times, so that they grow even when the bucket has forgotten the one before.
       const mark: DisconnectMark = { ...target, number: Math.max(Date.now(), numberOf(marks) + 1) };
       const headers = () => this.#store.link.headers();
       const kept = JSON.stringify([...marks, mark].slice(-MAX_MARKS));
       try {
-        await replace(caller, keySubject(this.#store.names.marks, token), kept, { revision, headers });
+        await replace(caller, keySubject(this.#store.names.marks, token), kept, stored, headers);
         return mark;
       } catch (cause) {
         const isOvertaken = cause instanceof JetStreamError && cause.code === WRONG_LAST_SEQUENCE;
@@ -43,10 +44,11 @@ export class Marks {
     const { marks: bucket } = this.#store.names;
     const query = { last_by_subj: keySubject(bucket, token) };
     const message = await (fromLeader ? readLeader : readDirect)(caller, bucket, query);
-    if (!message) return { marks: NONE, revision: 0 };
+    if (!message) return { marks: NONE, stored: NOTHING };
     const oldest = Date.now() - this.#store.options.marksMs;
-    const stored = JSON.parse(Buffer.from(message.data).toString()) as DisconnectMark[];
-    return { marks: stored.filter(({ number }) => number > oldest), revision: message.sequence };
+    const all = JSON.parse(Buffer.from(message.data).toString()) as DisconnectMark[];
+    const stored: Replaced = { revision: message.sequence, data: message.data };
+    return { marks: all.filter(({ number }) => number > oldest), stored };
   }
 }
 

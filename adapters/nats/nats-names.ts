@@ -47,6 +47,15 @@ export function messageId(token: string, id: string): string {
   return hash('sha256', `${token} ${id}`, 'base64url').slice(0, MESSAGE_ID_LENGTH);
 }
 
+/**
+ * The id of what replaces a subject's newest message, `revision`, that has this content: the same for all who replace the
+ * same one. Sequences alone come again where the leader is followed by a replica that has counted fewer, and their ids are
+ * taken then.
+ */
+export function replacementId(subject: string, revision: number, replaced: Uint8Array): string {
+  return `${subject} ${revision} ${hash('sha256', replaced, 'base64url').slice(0, MESSAGE_ID_LENGTH)}`;
+}
+
 /** The epoch of a user's stream while the stored streams are the `incarnation` that they are. */
 export function epochOf(incarnation: string, token: string): string {
   return hash('sha256', `${incarnation} ${token}`, 'base64url').slice(0, EPOCH_LENGTH);

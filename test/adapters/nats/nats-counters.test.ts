@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { connect, type NatsConnection, type PublishOptions } from '@nats-io/transport-node';
 import type { Counted, CounterStore, Position } from 'usercast';
 import { counterStoreSuite } from 'usercast/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -12,6 +12,7 @@ import { eventually } from '../../support/raw-client.ts';
 import { seededRandom } from '../../support/seed.ts';
 import { type NatsServer, startNats } from '../../support/servers/nats.ts';
 import { startNatsCluster } from '../../support/servers/nats-cluster.ts';
+import { answering } from './nats-scene.ts';
 
 const EPOCH = 'epoch-of-stream-';
 const BUCKET = 'usercast-counters';
@@ -78,6 +79,22 @@ function withoutHeaders(connection: NatsConnection): NatsConnection {
       }
       const value: unknown = Reflect.get(target, key, target);
       return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
+/** A connection to a replica that has given out so many sequences fewer than the leader before it. */
+function behind(connection: NatsConnection, fewer: () => number): NatsConnection {
+  const told = answering(connection, (text) => text.replace(/"seq":(\d+)/g, (_, seq) => `"seq":${seq - fewer()}`));
+  const expected = 'Nats-Expected-Last-Subject-Sequence';
+  return new Proxy(told, {
+    get(target, key) {
+      if (key !== 'publish') return Reflect.get(target, key, target);
+      return (subject: string, data: Uint8Array, options?: PublishOptions) => {
+        const revision = Number(options?.headers?.get(expected));
+        if (revision > 0) options!.headers!.set(expected, String(revision + fewer()));
+        target.publish(subject, data, options);
+      };
     },
   });
 }
@@ -336,6 +353,20 @@ describe('natsCounters', () => {
     await other.forget(ann);
     await one.increment([event(ann, 50)]);
     expect(await other.counts(ann)).toEqual({ box: 1 });
+  });
+
+  it('go on at once where a replica leads that gives out sequences again', async () => {
+    const connection = await connect({ servers: server.url });
+    let fewer = 0;
+    const store = open({ connection: behind(connection, () => fewer), bucket: `behind-${randomUUID()}` });
+    const [before, after] = [20, 40];
+    for (let i = 1; i <= after; i++) {
+      if (i > before) fewer = before / 2;
+      await store.increment([event('ann', i)]);
+    }
+    expect(await store.counts('ann')).toEqual({ box: after });
+    await store.close();
+    await connection.close();
   });
 
   it('reject what waits and what comes when they are closed', async () => {

@@ -1,7 +1,7 @@
 // A NATS server for a test file, brokers on it that are closed in the end, and a connection that plays the operator.
 
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
-import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { connect, type Msg, type NatsConnection } from '@nats-io/transport-node';
 import type { Broker, Position, StreamSlice } from 'usercast';
 import { type NatsBrokerOptions, natsBroker } from '../../../adapters/nats/index.ts';
 import { disproof } from '../../../src/broker/contiguity.ts';
@@ -93,4 +93,27 @@ export function payloadsOf({ entries }: StreamSlice): string[] {
 export async function resume(broker: Broker, userId: string, position: Position): Promise<string[] | string> {
   const slice = await broker.read(userId, position, 100);
   return disproof(position, slice) ?? payloadsOf(slice);
+}
+
+/** The connection, when NATS says something else than it does: `rewrite` changes the text of every answer. */
+export function answering(connection: NatsConnection, rewrite: (text: string) => string): NatsConnection {
+  return new Proxy(connection, {
+    get(target, key) {
+      if (key === 'subscribe') {
+        return (subject: string, options: { callback?: (error: Error | null, message: Msg) => void } = {}) => {
+          const { callback } = options;
+          if (!callback || !subject.startsWith('_INBOX.')) return target.subscribe(subject, options);
+          const told = (message: Msg): Msg => {
+            const data = Buffer.from(rewrite(Buffer.from(message.data).toString()));
+            return Object.create(message, { data: { value: data } });
+          };
+          return target.subscribe(subject, {
+            callback: (error, message) => callback(error, error ? message : told(message)),
+          });
+        };
+      }
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
 }
