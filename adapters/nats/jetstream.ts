@@ -154,6 +154,9 @@ export async function streamInfo(caller: NatsCaller, stream: string): Promise<St
   }
 }
 
+/** For so long at most somebody else is let go first. */
+const LET_GO_FIRST_MS = 500;
+
 /** A server that is deleting a stream also deletes the files of one that is made anew meanwhile under the same name. */
 const DELETING_MS = 500;
 
@@ -169,13 +172,16 @@ export async function ensureStream(
   for (let tries = 1; ; tries++) {
     const there = await streamInfo(caller, config.name);
     if (there) return there;
-    if (wasThere && tries === 1) {
-      await new Promise<void>((resolve) => setTimer(resolve, DELETING_MS));
+    if (tries === 1 && (wasThere || (config.num_replicas ?? 1) > 1)) {
+      // Two who make it at one moment leave a cluster of old servers with two times at which it was made.
+      const pauseMs = (wasThere ? DELETING_MS : 0) + Math.random() * LET_GO_FIRST_MS;
+      await new Promise<void>((resolve) => setTimer(resolve, pauseMs));
       continue;
     }
     if (tries > CREATE_TRIES) throw new UsercastError('broker_unavailable', `the stream ${config.name} is gone again`);
     try {
-      await askJetStream(caller, `STREAM.CREATE.${config.name}`, config);
+      // Asked once: also one who asks twice may make it twice.
+      parse(await caller.request(`$JS.API.STREAM.CREATE.${config.name}`, JSON.stringify(config)));
     } catch (cause) {
       // Who comes second is told one of several things: that the name is taken, that the subjects are, or to try again.
       if (tries === CREATE_TRIES || !(cause instanceof JetStreamError)) throw cause;

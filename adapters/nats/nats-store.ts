@@ -141,7 +141,7 @@ export class NatsStore {
     this.mayLag = (info.config.num_replicas ?? 1) > 1;
     this.#created = info.created;
     this.#generation = generation;
-    const incarnation = `${info.created} ${generation.name}`;
+    const incarnation = `${generation.created} ${generation.name}`;
     if (incarnation !== this.incarnation) this.#hasComeBackOlder = false;
     this.incarnation = incarnation;
   }
@@ -149,26 +149,27 @@ export class NatsStore {
   async #currentGeneration(caller: NatsCaller, info: StreamInfo, highest: number): Promise<Generation> {
     const known = this.#generation;
     const there = await this.#generations.read(caller);
-    const isNewStream = this.#created !== info.created;
-    if (isNewStream) this.seen.clear();
-    const reached = isNewStream ? 0 : highest;
-    const hasOlderGeneration =
-      there !== null && known !== null && there.name !== known.name && there.revision <= known.revision;
-    const isOlder = hasOlderGeneration || (!isNewStream && this.#hasComeBackOlder);
-    if (there && !isOlder && (await this.#isIntact(caller, info, reached))) return there;
-    const generation = await this.#generations.replace(caller, there);
+    const isAnother = there !== null && known !== null && there.name !== known.name;
+    // What we saw was of the one before.
+    if (isAnother) this.seen.clear();
+    const isOlder = isAnother ? there.revision <= known.revision : this.#hasComeBackOlder;
+    if (there && !isOlder && (await this.#isIntact(caller, info, there, isAnother ? 0 : highest))) return there;
+    const generation = await this.#generations.replace(caller, there, info.created);
     this.seen.clear();
     caller.connection.publish(this.names.changed);
     return generation;
   }
 
-  /** A leader that has just been elected may need a moment until it knows all that was acknowledged. */
-  async #isIntact(caller: NatsCaller, info: StreamInfo, highest: number): Promise<boolean> {
+  /** Whether the stream is the generation's, and has all that was seen of it. */
+  async #isIntact(caller: NatsCaller, info: StreamInfo, { created }: Generation, highest: number): Promise<boolean> {
+    // A leader that has just been elected may need a moment until it knows all that was acknowledged.
     const looks = (info.config.num_replicas ?? 1) > 1 ? LOOKS : 1;
     let latest: StreamInfo | null = info;
     for (let look = 1; latest?.created === info.created; look++) {
-      if (latest.state.last_seq >= highest && (await this.seen.isStored(caller, latest))) return true;
-      if (look >= looks) return false;
+      const isStored = latest.state.last_seq >= highest && (await this.seen.isStored(caller, latest));
+      // Of a stream that two made at one moment, old servers have two times: what was seen of it tells that it is the same.
+      if (isStored || (isStored === null && latest.created === created)) return true;
+      if (isStored === null || look >= looks) return false;
       await new Promise<void>((resolve) => setTimer(resolve, LOOK_AGAIN_MS));
       latest = await streamInfo(caller, this.names.stream);
     }

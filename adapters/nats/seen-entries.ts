@@ -46,10 +46,10 @@ export class SeenEntries {
   }
 
   /**
-   * Whether the stream still has what was seen of it. The newest that can be told decides, for what is lost is lost from
-   * the end: one that newer entries of its user may have pushed out says nothing.
+   * Whether the stream still has what was seen of it; null where nothing tells. The newest that can be told decides, for
+   * what is lost is lost from the end: one that newer entries of its user may have pushed out says nothing.
    */
-  async isStored(caller: NatsCaller, { config }: StreamInfo): Promise<boolean> {
+  async isStored(caller: NatsCaller, { config }: StreamInfo): Promise<boolean | null> {
     const oldestMs = monotonicMs() - this.#rememberMs;
     const newestFirst = [...this.#bySubject]
       .filter(([, { seenMs }]) => seenMs > oldestMs)
@@ -62,7 +62,7 @@ export class SeenEntries {
       // It may have been erased on purpose while the stream was asked.
       if (!isPushedOut && this.#bySubject.get(subject)?.sequence === sequence) return false;
     }
-    return true;
+    return null;
   }
 }
 

@@ -4,7 +4,7 @@ import { type Broker, type BrokerStatus, UsercastError } from 'usercast';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { natsBroker } from '../../../adapters/nats/index.ts';
 import { TcpProxy } from '../../support/servers/tcp-proxy.ts';
-import { listen, NatsScene, newTag, resume, say, topOf } from './nats-scene.ts';
+import { answering, listen, NatsScene, newTag, resume, say, topOf } from './nats-scene.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -273,6 +273,44 @@ describe('a server that came back older', () => {
     proxy.mend();
     await becomes(cutOff, 'ready');
     expect(await resume(cutOff, 'bob', kept)).toEqual([]);
+  });
+});
+
+describe('a replica that has another time at which the stream was made', () => {
+  const ANOTHER = '2020-01-01T00:00:00Z';
+
+  /** A broker that hears that time from when `isLed` is true. */
+  async function led(by: { isLed: boolean }): Promise<Broker> {
+    const rewrite = (text: string): string =>
+      by.isLed ? text.replace(/"created":"[^"]+"/, `"created":"${ANOTHER}"`) : text;
+    return scene.broker({ connection: answering(await scene.connection(), rewrite), probeMs: 200 });
+  }
+
+  /** Until it has certainly been asked. */
+  async function isProbed(broker: Broker): Promise<void> {
+    await broker.read('ann', { ...(await topOf(broker, 'ann')), epoch: 'another-epoch---' }, 1);
+  }
+
+  it('resets nobody, for the stream has what was seen of it', async () => {
+    const leader = { isLed: false };
+    const broker = await led(leader);
+    const before = await say(broker, 'ann', 'before');
+    const statuses = statusesOf(broker);
+    for (const isLed of [true, false, true]) {
+      leader.isLed = isLed;
+      await isProbed(broker);
+      expect(await resume(broker, 'ann', before)).toEqual([]);
+    }
+    expect(statuses).toEqual([]);
+    expect(await resume(scene.broker(), 'ann', before)).toEqual([]);
+  });
+
+  it('may be one with a stream of that name made anew, for who has seen nothing: no position of before is good', async () => {
+    const broker = scene.broker();
+    const before = await say(broker, 'ann', 'before');
+    const fresh = await led({ isLed: true });
+    expect(await resume(fresh, 'ann', before)).toBe('epoch');
+    await vi.waitFor(async () => expect(await resume(broker, 'ann', before)).toBe('epoch'));
   });
 });
 

@@ -49,7 +49,7 @@ const EDITS = {
   'no-nats-generations': [
     {
       file: 'adapters/nats/nats-store.ts',
-      from: 'if (there && !isOlder && (await this.#isIntact(caller, info, reached))) return there;',
+      from: 'if (there && !isOlder && (await this.#isIntact(caller, info, there, isAnother ? 0 : highest))) return there;',
       to: 'if (there) return there;',
     },
     {
