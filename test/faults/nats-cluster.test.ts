@@ -57,7 +57,7 @@ function led(cluster: NatsCluster): Promise<void> {
   return untilAll(cluster, 'every stream has a leader', async (name) => (await cluster.leaderOf(name)) !== undefined);
 }
 
-/** The next node can go. */
+/** The next node can go, and nobody votes any more. */
 function whole(cluster: NatsCluster): Promise<void> {
   return untilAll(cluster, 'every node has all', (name) => cluster.isWhole(name));
 }
@@ -75,12 +75,12 @@ async function killing(times: number) {
   await using cluster = await start();
   return await Scene.run(sceneOn(cluster), async (scene) => {
     for (let round = 0; round < times; round++) {
-      if (round > 0) await whole(cluster);
       await scene.accepts(40);
       const killed = await cluster.killLeaderOf(STREAM);
       await led(cluster);
       await scene.repaired(LEFT_WITHIN_MS);
       await killed.start();
+      await whole(cluster);
     }
     await scene.repaired();
   });
@@ -112,14 +112,15 @@ async function nextOf(cluster: NatsCluster, turn: number): Promise<NatsServer> {
 async function cuttingOff(turns: readonly number[]) {
   await using cluster = await start();
   return await Scene.run(sceneOn(cluster), async (scene) => {
-    for (const [i, turn] of turns.entries()) {
-      if (i > 0) await whole(cluster);
+    for (const turn of turns) {
       await scene.accepts(40);
       const node = await nextOf(cluster, turn);
       cluster.cutOff(node);
       await led(cluster);
       await scene.repaired(LEFT_WITHIN_MS);
       cluster.rejoin(node);
+      // Who was cut off has the others vote again when it is back.
+      await whole(cluster);
       await scene.repaired(LEFT_WITHIN_MS);
     }
     // How long who is cut off goes on as a leader is no time of NATS's return.
