@@ -15,6 +15,8 @@ const OPTIONS = { concurrent: true, timeout: 120_000 + rounds * 45_000 };
 
 /** On a busy machine a primary is silent for a second and more. */
 const DOWN_AFTER_MS = 3_000;
+/** node-redis asks its way to the primary over several connections. */
+const DEADLINE_MS = 4_000;
 
 type Replace = (sentinels: RedisSentinels, scene: Scene) => Promise<unknown>;
 
@@ -36,7 +38,7 @@ async function replacing(
 ): Promise<Outcome> {
   await using sentinels = await startRedisSentinels({ downAfterMs: DOWN_AFTER_MS });
   const urls = sentinels.addresses.map(({ host, port }) => `redis://${host}:${port}/${PRIMARY_NAME}`);
-  const broker = { ...redisAt(urls, {}, sabotage), client };
+  const broker = { ...redisAt(urls, { deadlineMs: DEADLINE_MS }, sabotage), client };
   let travellers: Tale | undefined;
   const report = await Scene.run({ ...LIGHT, broker, mayBeSplit, ...quietFor(sabotage) }, async (scene) => {
     await using away = new Travellers(scene);
