@@ -7,7 +7,8 @@ import { keySubject } from './nats-names.ts';
 import type { NatsStore } from './nats-store.ts';
 
 const MAX_MARKS = 100;
-const MAX_TRIES = 20;
+/** Each that fails is another's mark; after so many, ours would be pushed out. */
+const MAX_TRIES = MAX_MARKS;
 const NONE: readonly DisconnectMark[] = Object.freeze([]);
 const NOTHING: Replaced = { revision: 0, data: new Uint8Array(0) };
 

@@ -4,10 +4,9 @@
 // grow and leave room. A user is a hash: a field for each box with an unread count, and the empty field for the top, a
 // string of the epoch (16 characters), a stamp that says when the life of the keys was last renewed (7), the newest
 // entry's tag (8) and its offset. The hash has an end where it holds no counts. A stream is a list of entries: tag, flag,
-// offset, a space and the payload. The flag is the sum of 1 where the entry counted, and 2 where the payload is kept once for
-// all recipients, in a key of its own whose name stands in its place. The entry before the oldest that is kept stays as well,
-// for its tag; where the stream began, a tag alone has its place. The epoch is the partition's generation, which is kept with
-// the count of calls in one hash, so that both are lost together.
+// offset, a space and the payload. The flag is the sum of 1 where it counted and 2 where all recipients share the payload, which
+// has a key then, and the key's name its place. The entry before the oldest that is kept stays as well, for its tag; where the
+// stream began, a tag alone has its place. The epoch is the partition's generation, kept with the count of calls in one hash.
 
 import { createHash } from 'node:crypto';
 import type { RedisScript } from './redis-link.ts';
@@ -21,8 +20,7 @@ function script(source: string): RedisScript {
  * last of them, and how many ms ago it was known; 16 random characters; `1` to tie the generation to the server's run.
  *
  * A server that knows of fewer writes has lost some: a new generation, unless another process has made one since they were
- * known. It begins with the time of its making in hexadecimal milliseconds, later than all before it, and the server's
- * own time stands beside it.
+ * known. It begins with the time of its making in hexadecimal ms, later than all before it; beside it is the server's own time.
  */
 const GENERATION = `
 local call, sub = redis.call, string.sub
@@ -234,8 +232,7 @@ return untold or {written, generation, offset, result, errors}
 /**
  * KEYS: generation, writes; hash, stream and marks of the user. ARGV: see `GENERATION`; the stamp, the life of a user
  * without counts in ms; the generation and offset of the position to read after (empty: no entries), the most entries
- * wanted. Returns the top, the entries and the one before them, the fields of the hash, the marks and,
- * where there are any, the time in microseconds.
+ * wanted. Returns the top, the entries and the one before them, the hash, the marks and, where there are any, the time in µs.
  */
 export const READ = script(`${GENERATION}${TOP_OF}
 local generation = generationAfter(known)
