@@ -29,7 +29,11 @@ export function createProxy(processes, own) {
     if (!target) return refuse(response, 503, { 'Retry-After': '1' });
     const { method, url: path, headers } = request;
     const sent = send({ host, port: target.port, agent, method, path, headers: { ...headers, connection: 'close' } });
+    const answered = () => target.unanswered.delete(sent);
+    target.unanswered.add(sent);
+    sent.on('close', answered);
     sent.on('response', (answer) => {
+      answered();
       const { connection, 'keep-alive': _, ...others } = answer.headers;
       response.writeHead(answer.statusCode, others);
       pipeline(answer, response, () => {});

@@ -6,8 +6,9 @@ import { fileURLToPath } from 'node:url';
 
 const file = fileURLToPath(new URL('process.js', import.meta.url));
 const backAfterMs = 3_000;
-/** What the proxy sent to a process before it learned that this one drains has arrived after so long. */
-const lastRequestsMs = 300;
+/** What the proxy gave to a process before that one drains is answered within so long, but for long polls: these wait for news. */
+const lastAnswersMs = 2_000;
+const lookAgainMs = 50;
 const stopWithinMs = 10_000;
 
 /** Emits `change` with a sentence about what happened, or without when only numbers moved. */
@@ -19,6 +20,8 @@ export class ServerProcess extends EventEmitter {
   port = 0;
   /** How many requests the proxy has given to it. */
   requests = 0;
+  /** Those of them that wait for the head of an answer. */
+  unanswered = new Set();
   #env;
   #answer;
   #child = null;
@@ -67,7 +70,12 @@ export class ServerProcess extends EventEmitter {
     const child = this.#child;
     if (this.state !== 'up') return;
     this.#change('draining', 'drains: its sessions go elsewhere');
-    setTimeout(() => child.kill('SIGTERM'), lastRequestsMs);
+    const latest = performance.now() + lastAnswersMs;
+    const end = () => {
+      if (this.unanswered.size > 0 && performance.now() < latest) setTimeout(end, lookAgainMs);
+      else child.kill('SIGTERM');
+    };
+    end();
   }
 
   /** Drains it for good, or kills it when that takes too long; resolves when it has ended. */

@@ -137,7 +137,7 @@ async function violationsIn(evidence: SceneEvidence): Promise<string[]> {
     tops = await server.tops(userIds);
     if (!areAtTheTop() || JSON.stringify([...tops]) !== before) return false;
     counts = new Map(await Promise.all(userIds.map(async (id) => [id, await server.counts(id)] as const)));
-    return JSON.stringify([...(await server.tops(userIds))]) === before;
+    return JSON.stringify([...(await server.tops(userIds))]) === before && areAtTheTop();
   };
   // Who is not there in time is a violation that the checker names.
   await eventually('all clients at the top', () => look().catch(() => false), quietWithinMs).catch(() => {});
