@@ -4,9 +4,8 @@ import { randomName } from '../../src/random.ts';
 import { Partition } from './keys.ts';
 
 export class Part extends Partition {
-  /** How many of this process's writes Redis is known to have carried out, the generation of the last one, and since when. */
+  /** How many of this process's writes Redis is known to have carried out, and since when. */
   #written = 0;
-  #writtenIn = '';
   #knownMs = 0;
   #generationSeen: string | null = null;
   /** How many processes hear the common channel. */
@@ -31,14 +30,13 @@ export class Part extends Partition {
 
   /** The arguments that every script begins with. */
   get args(): [string, string, string, string] {
-    const last = this.#written === 0 ? '' : this.#writtenIn + Math.floor(performance.now() - this.#knownMs);
-    return [String(this.#written), last, randomName(16), this.#strict];
+    const agoMs = Math.floor(performance.now() - this.#knownMs);
+    return [String(this.#written), String(agoMs), randomName(16), this.#strict];
   }
 
-  wrote(written: number, generation: string): void {
+  wrote(written: number): void {
     if (written <= this.#written) return;
     this.#written = written;
-    this.#writtenIn = generation;
     this.#knownMs = performance.now();
   }
 

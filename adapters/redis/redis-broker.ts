@@ -122,7 +122,7 @@ class BrokerOnRedis implements RedisBroker {
     const { keys, args } = appendCall(message, batch, part, this.#options);
     try {
       const reply = (await this.#link.run(this.#scripts.append, keys, args)) as AppendReply;
-      part.wrote(reply[0], reply[1]);
+      part.wrote(reply[0]);
       return takeAppended(reply, message.tag, batch.places, appended);
     } catch (cause) {
       const error = cause instanceof Error ? cause : new UsercastError('broker_unavailable', String(cause));
@@ -209,7 +209,7 @@ class BrokerOnRedis implements RedisBroker {
   }
 
   async #write(script: RedisScript, part: Part, keys: readonly string[], args: readonly string[]): Promise<void> {
-    part.wrote(...((await this.#run(script, part, keys, args)) as [written: number, generation: string]));
+    part.wrote((await this.#run(script, part, keys, args)) as number);
   }
 
   async #part(userId: string): Promise<Part> {

@@ -16,15 +16,15 @@ function script(source: string): RedisScript {
 }
 
 /**
- * KEYS: the generation, this process's writes. ARGV: the writes that it knows to be carried out; the generation of the
- * last of them, and how many ms ago it was known; 16 random characters; `1` to tie the generation to the server's run.
+ * KEYS: the generation, this process's writes. ARGV: the writes that it knows to be carried out, how many ms ago the last of
+ * them was known, 16 random characters, `1` to tie the generation to the server's run.
  *
  * A server that knows of fewer writes has lost some: a new generation, unless another process has made one since they were
- * known. It begins with the time of its making in hexadecimal ms, later than all before it; beside it is the server's own time.
+ * known. Beside it is the server's own time of its making.
  */
 const GENERATION = `
 local call, sub = redis.call, string.sub
-local known, last, random = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+local known, agoMs, random = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local server = ''
 if ARGV[4] == '1' then server = string.match(call('INFO', 'server'), 'run_id:(%w+)') end
 local function generationAfter(written)
@@ -33,15 +33,9 @@ local function generationAfter(written)
   if isHere and written >= known then return sub(stored, 1, 16) end
   local time = call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
-  if isHere and now - (call('HGET', KEYS[1], 'made') or 0) < tonumber(sub(last, 17)) then return sub(stored, 1, 16) end
-  local ms = now
-  -- Servers' clocks differ.
-  for _, older in ipairs({stored or '', last}) do
-    ms = math.max(ms, (tonumber(sub(older, 1, 11), 16) or 0) + 1)
-  end
-  local generation = string.format('%011x', ms) .. sub(random, 9, 13)
-  call('HSET', KEYS[1], '', generation .. server, 'made', string.format('%d', now))
-  return generation
+  if isHere and now - (call('HGET', KEYS[1], 'made') or 0) < agoMs then return sub(stored, 1, 16) end
+  call('HSET', KEYS[1], '', random .. server, 'made', string.format('%d', now))
+  return random
 end
 local WRITES_MS = 86400000
 local function write()
@@ -202,8 +196,12 @@ while ARGV[at] do
     local again = item and sub(item, 2, 17) ~= generation
     if item and not again then items[n], isPlain = item, false
     else
-      local said = again and tag .. '0' .. offset .. ' ' .. payload or whole
-      local ok, previous = pcall(append, KEYS[key], KEYS[key + 1], again and said or entry, again and '' or change, box)
+      local said, stored, moved = whole, entry, change
+      if again then
+        said = tag .. '0' .. offset .. ' ' .. payload
+        stored, moved = said, ''
+      end
+      local ok, previous = pcall(append, KEYS[key], KEYS[key + 1], stored, moved, box)
       if ok then
         items[n] = '+'
         if isShared then call('HSET', record, 'u' .. users[i], '=' .. generation .. tag .. offset) end
@@ -286,7 +284,7 @@ return {generation, call('PUBSUB', 'NUMSUB', ARGV[6])[2]}
  * ones have gone.
  */
 export const MARK = script(`${GENERATION}
-local written, generation = write()
+local written = write()
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
 local newest = call('LINDEX', KEYS[3], -1)
@@ -299,7 +297,7 @@ while length > tonumber(ARGV[7]) or tonumber(string.match(call('LINDEX', KEYS[3]
 end
 call('PEXPIRE', KEYS[3], ARGV[6])
 call('PUBLISH', ARGV[8], 'm' .. mark)
-return {written, generation}
+return written
 `);
 
 /** KEYS: generation (for the way to its node). ARGV: the payload, then the channels. */
@@ -309,9 +307,9 @@ for i = 2, #ARGV do redis.call('PUBLISH', ARGV[i], 'w' .. ARGV[1]) end
 
 /** KEYS: generation, writes; what is to be erased. ARGV: see `GENERATION`. */
 export const FORGET = script(`${GENERATION}
-local written, generation = write()
+local written = write()
 call('DEL', unpack(KEYS, 3))
-return {written, generation}
+return written
 `);
 
 /** The same script for a cluster, where channels belong to slots as keys do. */
